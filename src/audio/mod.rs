@@ -1,0 +1,1 @@
+//! L3: sound processing: levels and mixing.

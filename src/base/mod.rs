@@ -1,0 +1,9 @@
+//! L0: the vocabulary that everything else stands on. No media, no I/O beyond the operating system's clock.
+
+pub mod backoff;
+pub mod clock;
+pub mod ids;
+pub mod units;
+
+/// Asks every part that holds a clone (or a child) of it to finish; see `daemon` for the order.
+pub use tokio_util::sync::CancellationToken as Shutdown;

@@ -1,0 +1,1 @@
+//! L3: encoders and decoders, and the threads that run them.

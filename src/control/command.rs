@@ -1,0 +1,182 @@
+//! What can be ordered, by the names and parameters of the contract (section 5, Commands).
+
+use serde::{Deserialize, Serialize};
+
+/// One order with its parameters. All are set-style: giving one twice is the same as giving it once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// `ping {}`: answers at once.
+    Ping,
+    /// `room.join`: join a room, leaving the one that the box is in.
+    RoomJoin(RoomJoin),
+    /// `room.leave {}`.
+    RoomLeave,
+    /// `recording.set`.
+    RecordingSet(RecordingSet),
+    /// `microphone.set`.
+    MicrophoneSet(MicrophoneSet),
+}
+
+/// Parameters of `room.join`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RoomJoin {
+    /// The room's name: 1 to 128 characters.
+    pub room: String,
+    /// The LiveKit server (`ws`, `wss`, `http` or `https`); absent: the configured one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// A join token for that server; absent: the box mints its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
+}
+
+/// Parameters of `recording.set`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RecordingSet {
+    /// Whether it should record.
+    pub on: bool,
+    /// The id that the recording shall have: 1 to 64 of `A-Z a-z 0-9 _ -`; absent: the box chooses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// What to record.
+    #[serde(default)]
+    pub source: RecordingSource,
+}
+
+/// What a recording shows. (`room` and `participant:ID` come with composing.)
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RecordingSource {
+    /// The box's own camera and microphone.
+    #[default]
+    Box,
+}
+
+/// Parameters of `microphone.set`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MicrophoneSet {
+    /// Whether the box's microphone is silent.
+    pub muted: bool,
+}
+
+/// Why an order could not be understood.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CommandError {
+    /// No such command.
+    #[error("unknown command {name:?}; known are {}", Command::NAMES.join(", "))]
+    UnknownName {
+        /// The name given, cut to 64 characters.
+        name: String,
+    },
+    /// The parameters do not fit the command.
+    #[error("{name}: {reason}")]
+    BadParameters {
+        /// The command.
+        name: &'static str,
+        /// What is wrong, with the field and what is allowed.
+        reason: String,
+    },
+}
+
+impl Command {
+    /// Every name that [`Command::parse`] knows.
+    pub const NAMES: [&'static str; 5] =
+        ["ping", "room.join", "room.leave", "recording.set", "microphone.set"];
+
+    /// The contract's name of this command.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Command::Ping => "ping",
+            Command::RoomJoin(_) => "room.join",
+            Command::RoomLeave => "room.leave",
+            Command::RecordingSet(_) => "recording.set",
+            Command::MicrophoneSet(_) => "microphone.set",
+        }
+    }
+
+    /// Reads a command from its name and its parameters as JSON; an empty payload is `{}`.
+    ///
+    /// # Errors
+    /// [`CommandError`] says which command, which field and what is allowed.
+    pub fn parse(name: &str, json: &[u8]) -> Result<Command, CommandError> {
+        let json = if json.trim_ascii().is_empty() { b"{}" } else { json };
+        match name {
+            "ping" => parameters::<Nothing>("ping", json).map(|_| Command::Ping),
+            "room.join" => parameters("room.join", json).and_then(checked_join).map(Command::RoomJoin),
+            "room.leave" => parameters::<Nothing>("room.leave", json).map(|_| Command::RoomLeave),
+            "recording.set" => {
+                parameters("recording.set", json).and_then(checked_recording).map(Command::RecordingSet)
+            }
+            "microphone.set" => parameters("microphone.set", json).map(Command::MicrophoneSet),
+            _ => Err(CommandError::UnknownName { name: name.chars().take(64).collect() }),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Nothing {}
+
+fn parameters<'a, T: Deserialize<'a>>(name: &'static str, json: &'a [u8]) -> Result<T, CommandError> {
+    serde_json::from_slice(json).map_err(|error| bad(name, error.to_string()))
+}
+
+fn bad(name: &'static str, reason: impl Into<String>) -> CommandError {
+    CommandError::BadParameters { name, reason: reason.into() }
+}
+
+fn checked_join(join: RoomJoin) -> Result<RoomJoin, CommandError> {
+    let length = join.room.chars().count();
+    if !(1..=128).contains(&length) || join.room.chars().any(|c| c.is_control() || c == '/') {
+        return Err(bad("room.join", "room: 1 to 128 characters without '/' and control characters"));
+    }
+    if let Some(url) = &join.url {
+        let known = ["ws://", "wss://", "http://", "https://"].iter().any(|scheme| url.starts_with(scheme));
+        if !known {
+            return Err(bad(
+                "room.join",
+                format!("url {url:?}: must start with ws://, wss://, http:// or https://"),
+            ));
+        }
+    }
+    Ok(join)
+}
+
+fn checked_recording(set: RecordingSet) -> Result<RecordingSet, CommandError> {
+    let fits = |id: &String| {
+        (1..=64).contains(&id.len())
+            && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+    };
+    match &set.id {
+        Some(id) if !fits(id) => Err(bad("recording.set", "id: 1 to 64 of A-Z a-z 0-9 _ -")),
+        _ => Ok(set),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_are_checked_and_the_error_names_the_field() {
+        assert_eq!(Command::parse("ping", b""), Ok(Command::Ping));
+        let join = Command::parse("room.join", br#"{"room":"lobby"}"#);
+        assert!(matches!(join, Ok(Command::RoomJoin(RoomJoin { ref room, .. })) if room == "lobby"));
+        for (name, json, word) in [
+            ("room.join", r#"{"room":""}"#, "128"),
+            ("room.join", r#"{"room":"a","colour":1}"#, "colour"),
+            ("room.join", r#"{"room":"a","url":"ftp://x"}"#, "wss://"),
+            ("recording.set", r#"{"on":"yes"}"#, "boolean"),
+            ("recording.set", r#"{"on":true,"id":"../x"}"#, "id"),
+            ("recording.set", r#"{"on":true,"source":"moon"}"#, "moon"),
+            ("microphone.set", "{}", "muted"),
+            ("dance", "{}", "ping"),
+        ] {
+            let error = Command::parse(name, json.as_bytes()).unwrap_err().to_string();
+            assert!(error.contains(word), "{name} {json}: {error}");
+        }
+    }
+}

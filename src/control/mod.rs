@@ -1,0 +1,14 @@
+//! L2: orders and what is true. MQTT, REST, the page and the CLI all make the same [`Command`]; a pure queue
+//! accepts, ignores or refuses it; one task changes the world; one numbered [`State`] document comes out.
+
+mod command;
+mod handle;
+mod reply;
+mod state;
+
+pub use command::{Command, CommandError, MicrophoneSet, RecordingSet, RecordingSource, RoomJoin};
+pub use handle::{ControlHandle, Order, Origin, StatePublisher, rfc3339};
+pub use reply::{Code, Reply};
+pub use state::{
+    Camera, DeviceStatus, Live, Microphone, Recording, RecordingStatus, Room, RoomStatus, Speaker, State,
+};

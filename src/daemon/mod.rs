@@ -1,0 +1,1 @@
+//! L4: the life of the process: build, run, supervise, stop.

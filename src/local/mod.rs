@@ -1,0 +1,1 @@
+//! L3: the bridge between the Unix control socket and `control`.

@@ -1,0 +1,1 @@
+//! L3: the bridge between an MQTT 5 broker and `control`.

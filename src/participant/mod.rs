@@ -1,0 +1,1 @@
+//! L3: joins a room as the box: connection state machine, publisher, subscriber.

@@ -1,0 +1,1 @@
+//! L3: recordings: the writer, recovery after a crash, the index.

@@ -1,0 +1,1 @@
+//! L3: WebRTC endpoints and sockets; hides the libraries that speak it.

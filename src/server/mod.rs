@@ -1,0 +1,1 @@
+//! L3: the embedded room server: signalling, the SFU driver, tokens, pages.

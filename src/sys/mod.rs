@@ -1,0 +1,1 @@
+//! L0: all `unsafe` code of the crate: what the operating system and C libraries offer without a safe wrapper.
