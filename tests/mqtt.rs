@@ -136,7 +136,8 @@ async fn a_command_of_20_kb_does_not_disconnect_the_box() {
     let testbox = TestBox::start(&broker).await;
     let mut asker = Asker::connect(&broker).await;
     let large = json!({"room": "x".repeat(20_000)}).to_string();
-    for n in 0..3 {
+    // More than the box's receive maximum: none may stay counted at the broker.
+    for n in 0..40 {
         asker.publish(&command("room.join"), &large, properties(&format!("big{n}"))).await;
     }
     assert_eq!(asker.ping().await["ok"], true);
@@ -276,3 +277,65 @@ async fn roomctl_orders_a_box_over_the_broker() {
     testbox.stop().await;
 }
 
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn commands_are_run_in_the_order_in_which_they_came() {
+    let broker = Broker::start().await;
+    let testbox = TestBox::start(&broker).await;
+    let mut asker = Asker::connect(&broker).await;
+    let rooms: Vec<_> = (0..100).map(|n| format!("room{n}")).collect();
+    for room in &rooms {
+        asker.publish(&command("room.join"), &json!({"room": room}).to_string(), properties(room)).await;
+        assert_eq!(asker.reply().await.0["ok"], true);
+    }
+    testbox.hold();
+    for room in rooms.iter().take(30) {
+        let again = format!("again-{room}");
+        asker.publish(&command("room.join"), &json!({"room": room}).to_string(), properties(&again)).await;
+    }
+    testbox.release();
+    for _ in 0..30 {
+        asker.reply().await;
+    }
+    let joined: Vec<_> = testbox.ran().into_iter().filter_map(|command| match command {
+        Command::RoomJoin(join) => Some(join.room),
+        _ => None,
+    })
+    .collect();
+    let expected: Vec<_> = rooms.iter().chain(rooms.iter().take(30)).cloned().collect();
+    assert_eq!(joined, expected);
+}
+
+#[tokio::test]
+async fn commands_to_a_group_of_the_box_are_taken_too() {
+    let broker = Broker::start().await;
+    let _box = TestBox::with(&broker, |config| config.groups = vec!["floor2".to_owned()]).await;
+    let mut asker = Asker::connect(&broker).await;
+    asker.publish("roomd/v1/default/g/floor2/cmd/ping", "", properties("g")).await;
+    assert_eq!(asker.reply().await.0["id"], "g");
+}
+
+#[tokio::test]
+async fn a_broker_that_hangs_does_not_hold_up_the_end_of_the_box() {
+    let broker = Broker::start().await;
+    let testbox = TestBox::start(&broker).await;
+    broker.freeze().await;
+    testbox.state.update(|state| state.microphone.muted = true);
+    testbox.stop().await;
+}
+
+#[tokio::test]
+async fn tls_with_a_client_certificate_is_spoken_and_a_strange_broker_is_not_trusted() {
+    let authority = support::Authority::new();
+    let broker = Broker::with_tls(&authority).await;
+    let testbox = TestBox::with(&broker, |config| authority.grant(&mut config.access)).await;
+    testbox.stop().await;
+
+    let stranger = support::Authority::new();
+    let wary = TestBox::offline(&broker, |config| stranger.grant(&mut config.access)).await;
+    wary.until(|status| status.attempts >= 2).await;
+    let status = wary.status.borrow().clone();
+    assert_eq!(status.connections, 0);
+    assert!(status.reason.is_some_and(|reason| reason.contains("UnknownIssuer")), "{:?}", wary.status.borrow());
+    wary.stop().await;
+}
