@@ -136,13 +136,41 @@ async fn a_command_of_20_kb_does_not_disconnect_the_box() {
     let testbox = TestBox::start(&broker).await;
     let mut asker = Asker::connect(&broker).await;
     let large = json!({"room": "x".repeat(20_000)}).to_string();
-    // More than the box's receive maximum: none may stay counted at the broker.
-    for n in 0..40 {
+    for n in 0..3 {
         asker.publish(&command("room.join"), &large, properties(&format!("big{n}"))).await;
     }
     assert_eq!(asker.ping().await["ok"], true);
     assert_eq!(testbox.ran(), [Command::Ping]);
     assert_eq!(testbox.status.borrow().connections, 1);
+}
+
+#[tokio::test]
+async fn a_flood_of_20_kb_commands_does_not_leave_the_box_deaf() {
+    // mosquitto 2.0.11 counts what it drops as too large against the box's receive maximum, for ever.
+    let broker = Broker::start().await;
+    let probe_after = Duration::from_millis(300);
+    let testbox = TestBox::with(&broker, |config| config.probe_after = probe_after).await;
+    let mut asker = Asker::connect(&broker).await;
+    let large = json!({"room": "x".repeat(20_000)}).to_string();
+    for n in 0..40 {
+        asker.publish(&command("room.join"), &large, properties(&format!("big{n}"))).await;
+    }
+    assert_eq!(asker.ping().await["ok"], true);
+    assert_eq!(testbox.ran(), [Command::Ping]);
+}
+
+#[tokio::test]
+async fn a_late_last_will_is_put_right() {
+    let broker = Broker::start().await;
+    let _box = TestBox::start(&broker).await;
+    let mut asker = Asker::connect(&broker).await;
+    asker.subscribe(&topic("status")).await;
+    assert_eq!(asker.document("status").await["state"], "online");
+    let will = r#"{"state":"offline","boot_id":"boot0","conn_seq":7,"ts":"","reason":"connection lost"}"#;
+    asker.publish_retained(&topic("status"), will, PublishProperties::default()).await;
+    asker.next_document("status", |status| status["state"] == "offline").await;
+    let status = asker.next_document("status", |status| status["state"] == "online").await;
+    assert_eq!(status["boot_id"], "boot1");
 }
 
 #[tokio::test]
@@ -336,6 +364,6 @@ async fn tls_with_a_client_certificate_is_spoken_and_a_strange_broker_is_not_tru
     wary.until(|status| status.attempts >= 2).await;
     let status = wary.status.borrow().clone();
     assert_eq!(status.connections, 0);
-    assert!(status.reason.is_some_and(|reason| reason.contains("UnknownIssuer")), "{:?}", wary.status.borrow());
+    assert!(status.reason.is_some_and(|reason| reason.contains("invalid peer certificate")), "{:?}", wary.status.borrow());
     wary.stop().await;
 }
