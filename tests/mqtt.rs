@@ -1,5 +1,7 @@
 //! The MQTT bridge against a real mosquitto: every rule of the contract's section 5 that a broker can show.
 
+#![allow(clippy::unwrap_used)]
+
 #[path = "mqtt_support/mod.rs"]
 mod support;
 
@@ -17,18 +19,20 @@ async fn a_box_says_online_what_it_is_and_what_it_does_and_answers_by_the_contra
     let mut asker = Asker::connect(&broker).await;
     asker.subscribe(&topic("#")).await;
     let status = asker.document("status").await;
-    assert_eq!((&status["state"], &status["boot_id"], &status["conn_seq"]), (
-        &json!("online"),
-        &json!("boot1"),
-        &json!(1)
-    ));
+    assert_eq!(
+        (&status["state"], &status["boot_id"], &status["conn_seq"]),
+        (&json!("online"), &json!("boot1"), &json!(1))
+    );
     assert_eq!(asker.document("info").await["version"], "test");
     assert_eq!(asker.document("state").await["seq"], 1);
 
     asker.publish(&command("ping"), "", properties("c1")).await;
     let (reply, sent) = asker.reply().await;
-    assert_eq!(reply, json!({"id": "c1", "ok": true, "code": "ok", "message": "done", "retryable": false,
-        "data": {"command": "ping", "issuer": "app", "local": false}}));
+    assert_eq!(
+        reply,
+        json!({"id": "c1", "ok": true, "code": "ok", "message": "done", "retryable": false,
+        "data": {"command": "ping", "issuer": "app", "local": false}})
+    );
     assert_eq!(sent.user_properties, [("status".to_owned(), "200".to_owned())]);
     assert_eq!(sent.correlation_data.as_deref(), Some(&b"c1"[..]));
 
@@ -243,11 +247,10 @@ async fn a_box_that_dies_is_reported_offline_by_its_last_will() {
     assert_eq!(asker.document("status").await["state"], "online");
     testbox.kill();
     let status = asker.next_document("status", |status| status["state"] == "offline").await;
-    assert_eq!((&status["reason"], &status["boot_id"], &status["conn_seq"]), (
-        &json!("connection lost"),
-        &json!("boot1"),
-        &json!(1)
-    ));
+    assert_eq!(
+        (&status["reason"], &status["boot_id"], &status["conn_seq"]),
+        (&json!("connection lost"), &json!("boot1"), &json!(1))
+    );
 }
 
 #[tokio::test]
@@ -305,7 +308,6 @@ async fn roomctl_orders_a_box_over_the_broker() {
     testbox.stop().await;
 }
 
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn commands_are_run_in_the_order_in_which_they_came() {
     let broker = Broker::start().await;
@@ -325,11 +327,14 @@ async fn commands_are_run_in_the_order_in_which_they_came() {
     for _ in 0..30 {
         asker.reply().await;
     }
-    let joined: Vec<_> = testbox.ran().into_iter().filter_map(|command| match command {
-        Command::RoomJoin(join) => Some(join.room),
-        _ => None,
-    })
-    .collect();
+    let joined: Vec<_> = testbox
+        .ran()
+        .into_iter()
+        .filter_map(|command| match command {
+            Command::RoomJoin(join) => Some(join.room),
+            _ => None,
+        })
+        .collect();
     let expected: Vec<_> = rooms.iter().chain(rooms.iter().take(30)).cloned().collect();
     assert_eq!(joined, expected);
 }
@@ -364,6 +369,25 @@ async fn tls_with_a_client_certificate_is_spoken_and_a_strange_broker_is_not_tru
     wary.until(|status| status.attempts >= 2).await;
     let status = wary.status.borrow().clone();
     assert_eq!(status.connections, 0);
-    assert!(status.reason.is_some_and(|reason| reason.contains("invalid peer certificate")), "{:?}", wary.status.borrow());
+    assert!(
+        status.reason.is_some_and(|reason| reason.contains("invalid peer certificate")),
+        "{:?}",
+        wary.status.borrow()
+    );
     wary.stop().await;
+}
+
+#[tokio::test]
+async fn a_token_that_is_renewed_lets_the_box_in_without_a_restart() {
+    let broker = Broker::with_password("box1", "token-2").await;
+    let dir = tempfile::tempdir().unwrap();
+    let jwt = dir.path().join("jwt");
+    std::fs::write(&jwt, "token-1\n").unwrap();
+    let testbox = TestBox::offline(&broker, |config| config.access.jwt_file = Some(jwt.clone())).await;
+    testbox.until(|status| status.attempts >= 2).await;
+    assert!(testbox.status.borrow().reason.as_ref().is_some_and(|reason| !reason.contains("token-1")));
+    std::fs::write(&jwt, "token-2\n").unwrap();
+    testbox.until(|status| status.connection == roomd::mqtt::Connection::Online).await;
+    assert_eq!(testbox.status.borrow().reason, None);
+    testbox.stop().await;
 }

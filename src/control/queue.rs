@@ -112,14 +112,13 @@ impl<T> RequestQueue<T> {
     /// A queue whose first actions bring the world, which is doing nothing, to `desired`.
     pub fn new(policy: Policy, desired: Desired) -> Self {
         let mut queue = RequestQueue { policy, lanes: Lanes::default(), desired };
-        for change in [
+        let changes = [
             queue.desired.muted.then_some(Change::Muted(true)),
             queue.desired.recording.clone().map(|recording| Change::Recording(Some(recording))),
             queue.desired.room.clone().map(|room| Change::Room(Some(room))),
-        ] {
-            if let Some(change) = change {
-                queue.lanes.get(change.lane()).push(Entry::new(change), false);
-            }
+        ];
+        for change in changes.into_iter().flatten() {
+            queue.lanes.get(change.lane()).push(Entry::new(change), false);
         }
         queue
     }
@@ -217,7 +216,9 @@ impl<T> RequestQueue<T> {
         });
         // The same without a token: the one given before is still good.
         let wanted = if same { self.desired.room.clone() } else { Some(join.clone()) };
-        self.judge(same, Change::Room(wanted), || Reply::ok("already in this room", json!({"room": join.room})))
+        self.judge(same, Change::Room(wanted), || {
+            Reply::ok("already in this room", json!({"room": join.room}))
+        })
     }
 
     fn leave(&self) -> Verdict {
@@ -238,8 +239,10 @@ impl<T> RequestQueue<T> {
             (Some(running), true) => running,
         };
         if set.id.as_ref().is_some_and(|id| *id != running.id) || set.source != running.source {
-            let mut reply =
-                Reply::refused(Code::Conflict, format!("recording {:?} is running: stop it first", running.id));
+            let mut reply = Reply::refused(
+                Code::Conflict,
+                format!("recording {:?} is running: stop it first", running.id),
+            );
             reply.data = json!({"id": running.id});
             return Verdict::Answer(reply);
         }

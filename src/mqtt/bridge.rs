@@ -100,7 +100,7 @@ pub(super) struct Ran {
 /// # Errors
 /// At once, when the settings can never work: [`Error::Url`], [`Error::Name`].
 pub async fn run(
-    config: Config,
+    mut config: Config,
     control: ControlHandle,
     info: watch::Receiver<Value>,
     status: watch::Sender<BridgeStatus>,
@@ -112,6 +112,9 @@ pub async fn run(
     }
     if config.access.endpoint.host.is_empty() {
         return Err(Error::Url { reason: "it is empty" });
+    }
+    if config.access.client_id.is_empty() {
+        config.access.client_id.clone_from(&config.box_id);
     }
     let state = control.state();
     let mut bridge = Bridge {

@@ -10,7 +10,7 @@ use super::Error;
 pub struct Access {
     /// Where.
     pub endpoint: Endpoint,
-    /// MQTT client id; must be unique at the broker.
+    /// MQTT client id; must be unique at the broker. Empty, for a box: its id.
     pub client_id: String,
     /// User name; with a `jwt_file` and none given the client id is sent.
     pub username: Option<String>,
@@ -182,8 +182,7 @@ mod tests {
     fn secrets_are_read_anew_each_time_and_a_missing_file_is_named() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("jwt");
-        let access =
-            Access { client_id: "box1".into(), jwt_file: Some(file.clone()), ..Access::default() };
+        let access = Access { client_id: "box1".into(), jwt_file: Some(file.clone()), ..Access::default() };
         assert!(access.credentials().unwrap_err().to_string().contains("jwt_file"));
         for token in ["one", "two"] {
             std::fs::write(&file, format!("{token}\n")).unwrap();

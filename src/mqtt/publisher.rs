@@ -22,6 +22,9 @@ pub(super) enum What {
     Farewell,
 }
 
+/// A receipt with the name of what it is for.
+type NamedReceipt = Pin<Box<dyn Future<Output = (What, Delivery)> + Send>>;
+
 /// What became of a publication.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Sent {
@@ -41,7 +44,7 @@ struct Retained {
 pub(super) struct Publisher {
     max_packet_bytes: usize,
     documents: [Retained; 3],
-    receipts: FuturesUnordered<Pin<Box<dyn Future<Output = (What, Delivery)> + Send>>>,
+    receipts: FuturesUnordered<NamedReceipt>,
 }
 
 impl Publisher {
@@ -108,7 +111,8 @@ impl Publisher {
                 let content = content(bridge, document);
                 let publication = document.publication(&bridge.topics, &content);
                 let sent = self.publish(bridge, link, What::Document(document), publication);
-                *self.retained(document) = Retained { dirty: sent == Sent::Full, in_flight: sent == Sent::Yes };
+                *self.retained(document) =
+                    Retained { dirty: sent == Sent::Full, in_flight: sent == Sent::Yes };
             }
         }
         while let Some((id, publication)) = bridge.outbox.next(clock::now()) {

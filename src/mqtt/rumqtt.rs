@@ -8,15 +8,17 @@ use std::time::Duration;
 
 use rumqttc::mqttbytes::v5::{LastWill, LastWillProperties, Packet, PubAckReason, PublishProperties};
 use rumqttc::{
-    AckMode, AsyncClient, ConnectionError, DisconnectReasonCode, EventLoop, MqttOptions, PersistedAckMode,
-    PersistedSession, PublishNoticeError, PublishOptions, PublishResult, QoS, RetainForwardRule, SessionStore,
-    SessionStoreError, SessionStoreKey, StateError, SubscribeFilterInput, SubscribeReasonCode,
-    TlsConfiguration, Transport,
+    AckMode, AsyncClient, ConnectionError, DisconnectReasonCode, EventLoop, MqttOptions, NetworkOptions,
+    PersistedAckMode, PersistedSession, PublishNoticeError, PublishOptions, PublishResult, QoS,
+    RetainForwardRule, SessionStore, SessionStoreError, SessionStoreKey, StateError, SubscribeFilterInput,
+    SubscribeReasonCode, TlsConfiguration, Transport,
 };
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::link::{Acknowledgement, Delivery, Down, Event, Filter, Full, Link, Message, Publication, Receipt};
+use super::link::{
+    Acknowledgement, Delivery, Down, Event, Filter, Full, Link, Message, Publication, Receipt,
+};
 use super::{Access, Error, tls};
 
 /// The contract's figures.
@@ -76,6 +78,10 @@ fn options(access: &Access, role: Role) -> Result<MqttOptions, Error> {
         .set_max_packet_size(Some(MAX_PACKET_BYTES))
         .set_outgoing_inflight_upper_limit(IN_FLIGHT)
         .set_ack_mode(AckMode::Manual);
+    // Else a reply waits for the acknowledgement of the packet before it: 40 ms.
+    let mut network = NetworkOptions::new();
+    network.set_tcp_nodelay(true);
+    options.set_network_options(network);
     if let Some((user, password)) = access.credentials()? {
         options.set_credentials(user, password);
     }

@@ -167,7 +167,7 @@ impl<'a, L: Link> Session<'a, L> {
                 None
             }
             Admission::Refuse(destination, reply) => {
-                debug!(topic = %message.topic, reason = %reply.message, "MQTT: command refused");
+                debug!(topic = %message.topic, code = ?reply.code, "MQTT: command refused");
                 self.bridge.count(|status| status.refused += 1);
                 self.bridge.answer(&destination, reply, REFUSAL_LIFETIME);
                 None

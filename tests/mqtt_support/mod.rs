@@ -98,6 +98,18 @@ impl Broker {
         Broker::with(&tls.each_ref().map(String::as_str)).await
     }
 
+    /// Lets in only `user` with `password`.
+    pub async fn with_password(user: &str, password: &str) -> Broker {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("passwords");
+        let mut make = Process::new("mosquitto_passwd");
+        make.args(["-b", "-c"]).arg(&file).args([user, password]);
+        assert!(make.status().await.unwrap().success());
+        let setting = format!("password_file {}", file.display());
+        // Read at the start only.
+        Broker::configured(&[&setting], false).await
+    }
+
     /// Stops it without closing anything.
     pub async fn freeze(&self) {
         let pid = self.child.id().unwrap().to_string();
@@ -171,7 +183,8 @@ impl Authority {
     pub fn grant(&self, access: &mut Access) {
         let file = |name: &str| Some(self.dir.path().join(name));
         access.endpoint.tls = true;
-        (access.ca_file, access.cert_file, access.key_file) = (file("ca.pem"), file("box.pem"), file("box.key"));
+        (access.ca_file, access.cert_file, access.key_file) =
+            (file("ca.pem"), file("box.pem"), file("box.key"));
     }
 }
 
@@ -310,17 +323,16 @@ impl Asker {
     pub async fn connect(broker: &Broker) -> Asker {
         let mut options = MqttOptions::new("app", ("127.0.0.1", broker.port));
         options.set_max_packet_size(Some(256 * 1024)).set_outgoing_inflight_upper_limit(32);
+        let mut network = rumqttc::NetworkOptions::new();
+        network.set_tcp_nodelay(true);
+        options.set_network_options(network);
         let (client, mut event_loop) = AsyncClient::builder(options).capacity(32).build();
         let (sender, arrived) = mpsc::channel(256);
         let (subscriptions, subscribed) = watch::channel(0);
         tokio::spawn(async move {
             while let Ok(event) = event_loop.poll().await {
                 match event {
-                    Event::Incoming(Packet::Publish(publish)) => {
-                        if sender.send(publish).await.is_err() {
-                            return;
-                        }
-                    }
+                    Event::Incoming(Packet::Publish(publish)) => drop(sender.send(publish).await),
                     Event::Incoming(Packet::SubAck(_)) => subscriptions.send_modify(|count| *count += 1),
                     _ => {}
                 }
