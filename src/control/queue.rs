@@ -217,7 +217,9 @@ impl<T> RequestQueue<T> {
         });
         // The same without a token: the one given before is still good.
         let wanted = if same { self.desired.room.clone() } else { Some(join.clone()) };
-        self.judge(same, Change::Room(wanted), || Reply::ok("already in this room", json!({"room": join.room})))
+        self.judge(same, Change::Room(wanted), || {
+            Reply::ok("already in this room", json!({"room": join.room}))
+        })
     }
 
     fn leave(&self) -> Verdict {
@@ -238,8 +240,10 @@ impl<T> RequestQueue<T> {
             (Some(running), true) => running,
         };
         if set.id.as_ref().is_some_and(|id| *id != running.id) || set.source != running.source {
-            let mut reply =
-                Reply::refused(Code::Conflict, format!("recording {:?} is running: stop it first", running.id));
+            let mut reply = Reply::refused(
+                Code::Conflict,
+                format!("recording {:?} is running: stop it first", running.id),
+            );
             reply.data = json!({"id": running.id});
             return Verdict::Answer(reply);
         }

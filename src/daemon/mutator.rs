@@ -6,9 +6,8 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::{info, warn};
 
 use crate::base::{Shutdown, ids};
-use crate::control::{
-    Action, Change, Code, Desired, Lane, Order, Policy, Reply, RequestQueue, Verdict,
-};
+use crate::control::queue::{Action, Change, Lane, Policy, RequestQueue, Verdict};
+use crate::control::{Code, Desired, Order, Reply};
 use crate::store::Store;
 
 /// Actions on their way to one lane: the queue lets one run and, for the room, one more take its place.
@@ -94,7 +93,8 @@ impl Mutator {
                 },
             }
         }
-        let stopping = Reply::refused(Code::NotReady, "the box is stopping; the order stands for its next start");
+        let stopping =
+            Reply::refused(Code::NotReady, "the box is stopping; the order stands for its next start");
         answer(self.queue.drain(&stopping));
     }
 
@@ -106,7 +106,10 @@ impl Mutator {
             Lane::Microphone => &self.lanes.microphone,
         };
         if lane.send(action).await.is_err() {
-            answer(self.queue.finish(ticket, &Reply::refused(Code::Internal, "this part of the box has stopped")));
+            answer(
+                self.queue
+                    .finish(ticket, &Reply::refused(Code::Internal, "this part of the box has stopped")),
+            );
         }
     }
 
