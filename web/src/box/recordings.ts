@@ -63,7 +63,8 @@ export class Recordings {
       element("strong", {}, title),
       element("span", { class: "quiet" }, facts.filter((fact) => fact !== "").join(" · ")),
     );
-    return element("li", { "data-testid": `recording-${entry.id}` }, what, play, download);
+    const actions = element("span", { class: "row" }, play, download);
+    return element("li", { "data-testid": `recording-${entry.id}` }, what, actions);
   }
 
   private play(entry: RecordingEntry, title: string): void {

@@ -7,6 +7,13 @@ import { deviceErrorOf, type Device } from "./words";
 /** How long an error stays above the tiles. */
 const ERROR_MS = 12_000;
 
+/** What pressing each button does, in full, for those who cannot see its icon. */
+const LABELS: Record<Device, { on: string; off: string }> = {
+  microphone: { on: "Mute your microphone", off: "Unmute your microphone" },
+  camera: { on: "Turn your camera off", off: "Turn your camera on" },
+  screen: { on: "Stop sharing your screen", off: "Share your screen" },
+};
+
 export class Controls {
   private readonly pending = new Set<Device>();
   private errorTimer: ReturnType<typeof setTimeout> | undefined;
@@ -58,7 +65,7 @@ export class Controls {
     const may = permissions?.canPublish !== false;
     this.button("toggle-microphone", "microphone", "Mute", "Unmute", "microphone", "microphone-off", may);
     this.button("toggle-camera", "camera", "Camera off", "Camera on", "camera", "camera-off", may);
-    this.button("toggle-screen", "screen", "Stop sharing", "Share screen", "screen", "screen", may);
+    this.button("toggle-screen", "screen", "Stop sharing", "Share", "screen", "screen", may);
     const canShare = typeof navigator.mediaDevices?.getDisplayMedia === "function";
     byId("toggle-screen").hidden = !canShare;
   }
@@ -71,6 +78,7 @@ export class Controls {
     const state = active ? "on" : "off";
     if (target.dataset.state === state) return;
     target.dataset.state = state;
+    target.setAttribute("aria-label", active ? LABELS[device].on : LABELS[device].off);
     target.replaceChildren(icon(active ? on : off), element("span", {}, active ? whenOn : whenOff));
   }
 }
