@@ -6,6 +6,9 @@ import { SIGNALLING } from "../shared/signalling";
 import { BoxError, getPicture, makeWatchToken } from "./api";
 
 const JPEG_EVERY_MS = 1000;
+const JUDGE_EVERY_MS = 500;
+/** So many judgements in a row without a new frame, and the live picture counts as stopped. */
+const STILL_LIMIT = 5;
 
 /** Shows the picture in `#picture`; the attribute `data-mode` says how: jpeg, webrtc or none. */
 export class Picture {
@@ -20,6 +23,8 @@ export class Picture {
   private room: Room | undefined;
   private attempt = 0;
   private timer: ReturnType<typeof setTimeout> | undefined;
+  private frames = 0;
+  private still = 0;
 
   /** `boxIdentity` is the box's identity in the room, `box-<id>`. */
   constructor(private readonly boxIdentity: () => string | undefined) {}
@@ -31,6 +36,7 @@ export class Picture {
       setTimeout(() => void next(), Math.max(100, JPEG_EVERY_MS - (performance.now() - began)));
     };
     void next();
+    setInterval(() => this.judgeLiveness(), JUDGE_EVERY_MS);
   }
 
   /** The room that the box is joined to, or undefined: WebRTC follows it. */
@@ -116,16 +122,25 @@ export class Picture {
 
   private attach(track: RemoteTrack): void {
     if (track.kind !== "video") return;
-    // The JPEG stays until a frame is really there.
-    this.video.addEventListener("resize", () => this.live(), { once: true });
-    this.video.addEventListener("playing", () => this.live(), { once: true });
     track.attach(this.video);
   }
 
-  private live(): void {
-    if (!this.video.srcObject || this.video.videoWidth === 0) return;
-    this.attempt = 0;
-    this.show("webrtc", "Live");
+  /**
+   * The JPEG stays until live frames really arrive and returns when they stop: a muted
+   * camera and a broken network leave the last frame standing without any event.
+   */
+  private judgeLiveness(): void {
+    const frames = this.video.getVideoPlaybackQuality().totalVideoFrames;
+    const moving = this.video.srcObject !== null && frames !== this.frames;
+    this.frames = frames;
+    // A hidden page takes no frames: that says nothing about the box.
+    this.still = moving || document.hidden ? 0 : this.still + 1;
+    if (moving && frames > 0) {
+      this.attempt = 0;
+      this.show("webrtc", "Live");
+    } else if (this.still >= STILL_LIMIT) {
+      this.useJpeg("no live picture comes from the room");
+    }
   }
 
   private useJpeg(why: string): void {

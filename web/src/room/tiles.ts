@@ -122,9 +122,18 @@ export class Tiles {
   private layOut(): void {
     const { clientWidth, clientHeight } = this.stage;
     if (clientWidth === 0 || this.stage.classList.contains("with-screen")) return;
+    const count = this.grid.childElementCount;
+    const boxFirst = this.grid.firstElementChild?.id.startsWith("tile-box-") === true;
     const portrait = clientHeight > clientWidth * 1.2;
-    const ratio = portrait && this.grid.childElementCount > 2 ? 1 : 16 / 9;
-    const fit = fitGrid(this.grid.childElementCount, clientWidth, clientHeight, GAP, ratio);
+    const stacked = portrait && count > 2;
+    // On a phone held upright the box gets the whole width and the others share the rest.
+    const boxHeight = stacked && boxFirst ? Math.floor((clientWidth * 9) / 16) : 0;
+    const restHeight = boxHeight > 0 ? clientHeight - boxHeight - GAP : clientHeight;
+    const others = boxHeight > 0 ? count - 1 : count;
+    const fit = fitGrid(others, clientWidth, restHeight, GAP, stacked ? 1 : 16 / 9);
+    this.grid.classList.toggle("box-first", boxHeight > 0);
+    this.grid.classList.toggle("stacked", stacked);
+    this.grid.style.setProperty("--box-height", `${boxHeight}px`);
     this.grid.style.setProperty("--tile-width", `${fit.tileWidth}px`);
     this.grid.style.setProperty("--tile-height", `${fit.tileHeight}px`);
     this.grid.style.setProperty("--columns", String(fit.columns));
