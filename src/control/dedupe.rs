@@ -104,13 +104,9 @@ impl<D: PartialEq> Duplicates<D> {
         }
     }
 
-    /// Forgets an order that was not run after all (nothing was done, it may be tried again); returns where
-    /// its refusal goes.
-    pub fn forgotten(&mut self, key: &Key) -> Vec<D> {
-        match self.entries.remove(key).map(|entry| entry.outcome) {
-            Some(Outcome::Running(destinations)) => destinations,
-            _ => Vec::new(),
-        }
+    /// Whether an order is remembered.
+    pub fn knows(&self, key: &Key) -> bool {
+        self.entries.contains_key(key)
     }
 
     /// How many are remembered, those due to be forgotten included.

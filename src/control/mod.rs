@@ -3,6 +3,7 @@
 
 mod command;
 pub mod dedupe;
+pub mod describe;
 mod desired;
 mod handle;
 mod lane;
