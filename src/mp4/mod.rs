@@ -61,3 +61,8 @@ pub enum Mp4Error {
     #[error("box: {0}")]
     Box(#[from] mp4_atom::Error),
 }
+
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
