@@ -1,8 +1,9 @@
 //! The two `moov` boxes of a recording: the one at the front without samples, the one at the end with all.
 
 use mp4_atom::{
-    Co64, Codec, Dinf, Dref, Edts, Elst, ElstEntry, Encode, FourCC, Ftyp, Hdlr, Mdhd, Mdia, Minf, Moov, Mvex, Mvhd,
-    Smhd, Stbl, Stco, Stsc, StscEntry, Stsd, Stss, Stsz, StszSamples, Stts, SttsEntry, Tkhd, Trak, Trex, Url, Vmhd,
+    Co64, Codec, Dinf, Dref, Edts, Elst, ElstEntry, Encode, FourCC, Ftyp, Hdlr, Mdhd, Mdia, Minf, Moov, Mvex,
+    Mvhd, Smhd, Stbl, Stco, Stsc, StscEntry, Stsd, Stss, Stsz, StszSamples, Stts, SttsEntry, Tkhd, Trak,
+    Trex, Url, Vmhd,
 };
 
 use super::index::{Index, TrackIndex};
@@ -77,8 +78,7 @@ fn video(tracks: &Tracks, index: &TrackIndex) -> Result<Trak, Mp4Error> {
     trak.tkhd.height = (config.size.height as u16).into();
     trak.mdia.hdlr = Hdlr { handler: FourCC::new(b"vide"), name: "video".to_owned() };
     trak.mdia.minf.vmhd = Some(Vmhd::default());
-    trak.mdia.minf.stbl.stss =
-        (!index.sizes.is_empty()).then(|| Stss { entries: index.sync.clone() });
+    trak.mdia.minf.stbl.stss = (!index.sizes.is_empty()).then(|| Stss { entries: index.sync.clone() });
     Ok(trak)
 }
 
@@ -95,7 +95,13 @@ fn trak(track_id: u32, timescale: u32, index: &TrackIndex, codec: Codec) -> Trak
     let movie = |ticks: u64| (u128::from(ticks) * u128::from(MOVIE_TIMESCALE) / u128::from(timescale)) as u64;
     let media = index.end() - index.first_dts;
     Trak {
-        tkhd: Tkhd { track_id, duration: movie(index.end()), enabled: true, in_movie: true, ..Tkhd::default() },
+        tkhd: Tkhd {
+            track_id,
+            duration: movie(index.end()),
+            enabled: true,
+            in_movie: true,
+            ..Tkhd::default()
+        },
         edts: (index.first_dts > 0).then(|| late_start(movie(index.first_dts), movie(media))),
         mdia: Mdia {
             mdhd: Mdhd { timescale, duration: media, language: "und".to_owned(), ..Mdhd::default() },
@@ -112,7 +118,8 @@ fn trak(track_id: u32, timescale: u32, index: &TrackIndex, codec: Codec) -> Trak
 
 /// The track starts `wait` after the file's zero (§8.6.6), both in the movie's ticks.
 fn late_start(wait: u64, media: u64) -> Edts {
-    let edit = |segment_duration, media_time| ElstEntry { segment_duration, media_time, media_rate: 1.into() };
+    let edit =
+        |segment_duration, media_time| ElstEntry { segment_duration, media_time, media_rate: 1.into() };
     Edts { elst: Some(Elst { entries: vec![edit(wait, None), edit(media, Some(0))] }) }
 }
 
@@ -123,7 +130,9 @@ fn stbl(index: &TrackIndex, codec: Codec) -> Stbl {
     Stbl {
         stsd: Stsd { codecs: vec![codec] },
         stts: Stts {
-            entries: stts.map(|(sample_count, sample_delta)| SttsEntry { sample_count, sample_delta }).collect(),
+            entries: stts
+                .map(|(sample_count, sample_delta)| SttsEntry { sample_count, sample_delta })
+                .collect(),
         },
         stsc: Stsc {
             entries: stsc

@@ -147,8 +147,10 @@ impl FragmentMuxer {
             return Ok(None);
         }
         self.sequence = self.sequence.wrapping_add(1);
-        let table =
-            PartTable { video: std::mem::take(&mut self.video.run), audio: std::mem::take(&mut self.audio.run) };
+        let table = PartTable {
+            video: std::mem::take(&mut self.video.run),
+            audio: std::mem::take(&mut self.audio.run),
+        };
         let part = Part::new(self.sequence, table, &self.video.data, &self.audio.data);
         self.video.data.clear();
         self.audio.data.clear();

@@ -103,8 +103,8 @@ fn traf_of(track: u32, run: &Run) -> Result<Traf, Mp4Error> {
             cts: None,
         })
         .collect();
-    let data_offset = i32::try_from(run.offset)
-        .map_err(|_| mp4_atom::Error::TooLarge(mp4_atom::FourCC::new(b"trun")))?;
+    let data_offset =
+        i32::try_from(run.offset).map_err(|_| mp4_atom::Error::TooLarge(mp4_atom::FourCC::new(b"trun")))?;
     Ok(Traf {
         tfhd: Tfhd { track_id: track, default_base_is_moof: true, ..Tfhd::default() },
         tfdt: Some(Tfdt { base_media_decode_time: run.first_dts }),

@@ -133,7 +133,8 @@ impl<F: Read + Seek> Source<'_, F> {
         if at.checked_add(header.box_bytes) != Some(self.length) {
             return Err(not);
         }
-        let start = self.bytes(at + header.header_bytes, (header.box_bytes - header.header_bytes).min(256))?;
+        let start =
+            self.bytes(at + header.header_bytes, (header.box_bytes - header.header_bytes).min(256))?;
         let duration = start.as_deref().and_then(|body| parse_duration(child(body, b"mvhd")?));
         duration.map(|duration| Scan::Finished { duration }).ok_or(not)
     }
@@ -160,7 +161,9 @@ impl<F: Read + Seek> Source<'_, F> {
             return Err(ScanError::Empty);
         }
         match self.length - whole {
-            rest_bytes if rest_bytes > MAX_TORN_BYTES => Err(ScanError::DamagedInside { at: whole, rest_bytes }),
+            rest_bytes if rest_bytes > MAX_TORN_BYTES => {
+                Err(ScanError::DamagedInside { at: whole, rest_bytes })
+            }
             _ => Ok(Scan::Growing { whole_bytes: whole, index: Box::new(index) }),
         }
     }
@@ -169,7 +172,9 @@ impl<F: Read + Seek> Source<'_, F> {
     fn part(&mut self, at: u64) -> Result<Option<(PartTable, u64)>, ScanError> {
         let Some((body, moof_end)) = self.body(at, b"moof")? else { return Ok(None) };
         let Some(table) = parse_moof(&body) else { return Ok(None) };
-        let Some(mdat) = self.header(moof_end)?.filter(|header| &header.kind == b"mdat") else { return Ok(None) };
+        let Some(mdat) = self.header(moof_end)?.filter(|header| &header.kind == b"mdat") else {
+            return Ok(None);
+        };
         let Some(end) = moof_end.checked_add(mdat.box_bytes).filter(|&end| end <= self.length) else {
             return Ok(None);
         };

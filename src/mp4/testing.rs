@@ -17,8 +17,19 @@ pub(crate) const START: MediaTime = MediaTime::from_nanos(5_123_456_789);
 
 /// `count` pictures of a moving gradient at 30 Hz, a keyframe every `gop`, `width` x `height`.
 pub(crate) fn pictures(count: usize, gop: usize, width: usize, height: usize) -> Vec<AccessUnit> {
+    pictures_at(count, gop, width, height, 300_000)
+}
+
+/// The same at another bitrate.
+pub(crate) fn pictures_at(
+    count: usize,
+    gop: usize,
+    width: usize,
+    height: usize,
+    bps: u32,
+) -> Vec<AccessUnit> {
     let config = EncoderConfig::new()
-        .bitrate(BitRate::from_bps(300_000))
+        .bitrate(BitRate::from_bps(bps))
         .max_frame_rate(FrameRate::from_hz(30.0))
         .rate_control_mode(RateControlMode::Bitrate)
         .skip_frames(false);
@@ -31,7 +42,8 @@ pub(crate) fn pictures(count: usize, gop: usize, width: usize, height: usize) ->
             if index % gop == 0 {
                 encoder.force_intra_frame();
             }
-            let frame = YUVSlices::new((&luma, &chroma, &chroma), (width, height), (width, width / 2, width / 2));
+            let frame =
+                YUVSlices::new((&luma, &chroma, &chroma), (width, height), (width, width / 2, width / 2));
             let data = encoder.encode(&frame).unwrap().to_vec();
             AccessUnit {
                 track: TrackId::Video(Layer::Full),

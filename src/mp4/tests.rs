@@ -92,9 +92,14 @@ fn sound_keeps_its_distance_to_the_picture() {
         let parts = written(&muxed.bytes);
         let whole = written(&finished(&muxed.bytes, &muxed.index));
         for file in [parts, whole] {
-            let said = probe(file.path(), "-select_streams a -read_intervals %+#1 -show_entries packet=pts_time");
-            let seconds: f64 = said.split("pts_time=").nth(1).unwrap().lines().next().unwrap().parse().unwrap();
-            assert!((seconds * 48e3 - f64::from(first_pts)).abs() <= 1.0, "{seconds} s, not {first_pts}/48000");
+            let said =
+                probe(file.path(), "-select_streams a -read_intervals %+#1 -show_entries packet=pts_time");
+            let seconds: f64 =
+                said.split("pts_time=").nth(1).unwrap().lines().next().unwrap().parse().unwrap();
+            assert!(
+                (seconds * 48e3 - f64::from(first_pts)).abs() <= 1.0,
+                "{seconds} s, not {first_pts}/48000"
+            );
         }
     }
 }
@@ -119,7 +124,8 @@ fn variable_frame_timing_and_a_stalled_camera_are_kept() {
     let mut units = film(3);
     // The camera stops for 900 ms, and one picture comes 11 ms late.
     units.retain(|unit| {
-        unit.track == TrackId::Aac || !(Duration::from_millis(1500)..Duration::from_millis(2400)).contains(&unit.pts.since(START))
+        unit.track == TrackId::Aac
+            || !(Duration::from_millis(1500)..Duration::from_millis(2400)).contains(&unit.pts.since(START))
     });
     let late = units.iter_mut().filter(|unit| unit.track != TrackId::Aac).nth(10).unwrap();
     late.pts = late.pts + Duration::from_millis(11);
@@ -208,7 +214,9 @@ fn what_is_left_of_a_torn_file_plays() {
 #[test]
 fn the_index_of_a_scan_is_the_index_of_the_muxer() {
     let muxed = mux(&film(2));
-    let Scan::Growing { whole_bytes, index } = scan(&mut Cursor::new(&muxed.bytes)).unwrap() else { panic!() };
+    let Scan::Growing { whole_bytes, index } = scan(&mut Cursor::new(&muxed.bytes)).unwrap() else {
+        panic!()
+    };
     assert_eq!(whole_bytes, muxed.bytes.len() as u64);
     assert_eq!(index.finish(whole_bytes).unwrap().moov, muxed.index.finish(whole_bytes).unwrap().moov);
 }
@@ -232,7 +240,9 @@ fn finishing_can_be_interrupted_anywhere() {
     let muxed = mux(&film(1));
     let growing = muxed.bytes.len();
     let whole = finished(&muxed.bytes, &muxed.index);
-    assert!(matches!(scan(&mut Cursor::new(&whole)).unwrap(), Scan::Finished { duration } if duration == Duration::from_secs(1)));
+    assert!(
+        matches!(scan(&mut Cursor::new(&whole)).unwrap(), Scan::Finished { duration } if duration == Duration::from_secs(1))
+    );
     let mut unswitched = whole.clone();
     unswitched[..growing].copy_from_slice(&muxed.bytes);
     for length in growing..unswitched.len() {

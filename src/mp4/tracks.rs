@@ -24,8 +24,7 @@ impl VideoConfig {
     /// # Errors
     /// [`Mp4Error::NoKeyframe`] when one is missing, [`Mp4Error::Sps`] when it is unreadable.
     pub fn of(keyframe: &AccessUnit) -> Result<VideoConfig, Mp4Error> {
-        let (sps, pps) =
-            parameter_sets(&keyframe.data).ok_or(Mp4Error::NoKeyframe { pts: keyframe.pts })?;
+        let (sps, pps) = parameter_sets(&keyframe.data).ok_or(Mp4Error::NoKeyframe { pts: keyframe.pts })?;
         Ok(VideoConfig { sps: sps.to_vec(), pps: pps.to_vec(), size: Sps::parse(sps)?.size })
     }
 

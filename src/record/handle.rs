@@ -87,7 +87,8 @@ pub fn start(
     let session = Session::new(disk, request.audio, config.min_free_bytes);
     let syncing = shared.clone();
     thread("record-sync", move || syncing.run())?;
-    let writer = Writer { session, units, stream: stream.clone(), told: told.clone(), shared: shared.clone() };
+    let writer =
+        Writer { session, units, stream: stream.clone(), told: told.clone(), shared: shared.clone() };
     if let Err(error) = thread("record-write", move || drop(done.send(writer.run()))) {
         shared.close();
         return Err(error);

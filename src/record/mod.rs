@@ -129,3 +129,6 @@ pub enum RecordError {
     #[error(transparent)]
     Store(#[from] crate::store::StoreError),
 }
+
+#[cfg(test)]
+mod tests;

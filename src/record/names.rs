@@ -21,7 +21,8 @@ pub(super) fn folder(room: Option<&str>) -> String {
 pub(super) fn stem(started: SystemTime, id: &str, attempt: u32) -> String {
     let format = format_description!("[year][month][day]T[hour][minute][second]Z");
     // Fails only for years that a file name cannot have either.
-    let stamp = OffsetDateTime::from(started).format(format).unwrap_or_else(|_| "19700101T000000Z".to_owned());
+    let stamp =
+        OffsetDateTime::from(started).format(format).unwrap_or_else(|_| "19700101T000000Z".to_owned());
     match attempt {
         0 | 1 => format!("{stamp}-{}", component(id)),
         more => format!("{stamp}-{}-{more}", component(id)),
@@ -32,7 +33,8 @@ pub(super) fn stem(started: SystemTime, id: &str, attempt: u32) -> String {
 pub(super) fn parse_stem(stem: &str) -> Option<(String, String)> {
     let (stamp, id) = stem.split_once("Z-")?;
     let (date, time) = stamp.split_once('T')?;
-    let digits = date.len() == 8 && time.len() == 6 && date.bytes().chain(time.bytes()).all(|b| b.is_ascii_digit());
+    let digits =
+        date.len() == 8 && time.len() == 6 && date.bytes().chain(time.bytes()).all(|b| b.is_ascii_digit());
     let cut = |text: &str, at: usize, len: usize| text.get(at..at + len).map(str::to_owned);
     let started_at = format!(
         "{}-{}-{}T{}:{}:{}Z",
@@ -66,7 +68,9 @@ mod tests {
 
     #[test]
     fn no_room_can_leave_the_folder_of_recordings() {
-        for room in ["..", "../../etc", "/etc", ".hidden", "", "a/b\\c\0d\ne", &"x".repeat(500), &"日".repeat(128)] {
+        for room in
+            ["..", "../../etc", "/etc", ".hidden", "", "a/b\\c\0d\ne", &"x".repeat(500), &"日".repeat(128)]
+        {
             let folder = folder(Some(room));
             assert!(!folder.is_empty() && folder.len() <= MAX_BYTES, "{room:?}");
             assert!(!folder.starts_with('.') && !folder.contains(['/', '\\', '\0', '\n']), "{folder:?}");

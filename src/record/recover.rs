@@ -34,7 +34,9 @@ pub fn recover(config: &Config, store: &Store) -> Result<Vec<Recovered>, RecordE
     let known: HashMap<String, RecordingRow> =
         store.recordings()?.into_iter().map(|row| (row.file.clone(), row)).collect();
     let mut recovered = Vec::new();
-    for file in files(&config.dir).map_err(|source| RecordError::Folder { path: config.dir.clone(), source })? {
+    for file in
+        files(&config.dir).map_err(|source| RecordError::Folder { path: config.dir.clone(), source })?
+    {
         let row = known.get(&file);
         if row.is_some_and(|row| row.status != FileStatus::Recording) {
             continue;

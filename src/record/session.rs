@@ -144,7 +144,14 @@ impl<S: Storage> Session<S> {
         match muxer.and_then(|muxer| Ok((muxer.init_segment()?, muxer))) {
             Ok((init, muxer)) => {
                 let index = muxer.index();
-                let writing = Writing { muxer, index, init: Some(init), file: PathBuf::new(), whole_bytes: 0, abandoned: false };
+                let writing = Writing {
+                    muxer,
+                    index,
+                    init: Some(init),
+                    file: PathBuf::new(),
+                    whole_bytes: 0,
+                    abandoned: false,
+                };
                 self.state = State::Writing(Box::new(writing));
                 true
             }
@@ -278,3 +285,6 @@ pub(super) fn write_index(storage: &mut impl Storage, index: &Index, whole_bytes
     storage.sync()?;
     Ok(whole_bytes + finish.moov.len() as u64)
 }
+
+#[cfg(test)]
+mod tests;
