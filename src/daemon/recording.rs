@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
-use crate::codec::{AAC_BITRATE, AUDIO_SPECIFIC_CONFIG};
+use crate::codec::AUDIO_SPECIFIC_CONFIG;
 use crate::control::{Code, DesiredRecording, RecordingStatus, Reply, State, StatePublisher, rfc3339};
-use crate::media::{AUDIO_RATE, Stream};
+use crate::media::Stream;
 use crate::mp4;
 use crate::record::{self, Finished, Progress, RecordingHandle};
 use crate::store::Store;
@@ -41,12 +41,7 @@ impl Recordings {
     /// Begins `wanted`; what runs already is finished first.
     pub async fn start(&mut self, wanted: DesiredRecording) -> Reply {
         self.finish().await;
-        let audio = mp4::AudioConfig {
-            audio_specific_config: AUDIO_SPECIFIC_CONFIG.to_vec(),
-            sample_rate: AUDIO_RATE,
-            channels: 1,
-            bitrate: AAC_BITRATE,
-        };
+        let audio = mp4::AudioConfig { asc: AUDIO_SPECIFIC_CONFIG.to_vec() };
         let request = record::Request { id: wanted.id.clone(), room: None, audio };
         let handle = match record::start(self.config.clone(), self.store.clone(), &self.stream, request) {
             Ok(handle) => handle,
