@@ -17,7 +17,9 @@ use std::time::Duration;
 
 use crate::base::units::Size;
 use crate::base::{Shutdown, clock, thread};
-use crate::media::{AudioFrame, AudioFrames, FRAME_SAMPLES, LatestPicture, MuteSwitch, VideoFrame, VideoFrames};
+use crate::media::{
+    AudioFrame, AudioFrames, FRAME_SAMPLES, LatestPicture, MuteSwitch, VideoFrame, VideoFrames,
+};
 use pace::Beat;
 use test::{TestPicture, Tone};
 
@@ -133,3 +135,6 @@ fn sound_test(hear: impl Fn(AudioFrame), shutdown: &Shutdown) {
         hear(tone.frame(index));
     }
 }
+
+#[cfg(test)]
+mod tests;
