@@ -4,6 +4,7 @@
 //! its supervisor while the other goes on. An example stands in [`crate::codec`].
 
 mod error;
+pub mod film;
 mod pace;
 mod source;
 pub mod test;
@@ -12,12 +13,16 @@ pub mod timestamp;
 pub use error::CaptureError;
 pub use source::Source;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::units::Size;
 use crate::base::{Shutdown, clock, thread};
-use crate::media::{AudioFrame, AudioFrames, FRAME_SAMPLES, LatestPicture, MuteSwitch, VideoFrame, VideoFrames};
+use crate::media::{
+    AudioFrame, AudioFrames, FRAME_SAMPLES, LatestPicture, MuteSwitch, VideoFrame, VideoFrames,
+};
+use film::{FilmPictures, FilmSound, Programs};
 use pace::Beat;
 use test::{TestPicture, Tone};
 
@@ -78,7 +83,11 @@ pub async fn camera(
             let work = move |shutdown: &Shutdown| show_test(&config, show, shutdown);
             thread::run("capture-video", shutdown, work).await.map_err(CaptureError::from)
         }
-        Source::File(_) => todo!(),
+        Source::File(ref path) => {
+            let path = path.clone();
+            let work = move |shutdown: &Shutdown| show_film(&path, &config, show, shutdown);
+            thread::run("capture-video", shutdown, work).await.map_err(CaptureError::from).flatten()
+        }
     };
     latest.set(None);
     result
@@ -106,7 +115,11 @@ pub async fn microphone(
             let work = move |shutdown: &Shutdown| sound_test(hear, shutdown);
             Ok(thread::run("capture-audio", shutdown, work).await?)
         }
-        Source::File(_) => todo!(),
+        Source::File(ref path) => {
+            let path = path.clone();
+            let work = move |shutdown: &Shutdown| sound_film(&path, hear, shutdown);
+            thread::run("capture-audio", shutdown, work).await?
+        }
     }
 }
 
@@ -133,3 +146,34 @@ fn sound_test(hear: impl Fn(AudioFrame), shutdown: &Shutdown) {
         hear(tone.frame(index));
     }
 }
+
+fn show_film(
+    path: &Path,
+    config: &Config,
+    show: impl Fn(Arc<VideoFrame>),
+    shutdown: &Shutdown,
+) -> Result<(), CaptureError> {
+    let mut film = FilmPictures::open(path, config.size, config.fps, Programs::default())?;
+    // The first picture takes a decoder's start; what was missed meanwhile is left out, not shown late.
+    film.at(clock::media_now(), shutdown)?;
+    let mut beat = Beat::from(clock::media_now(), config.fps);
+    while let Some((_, at)) = beat.wait(Duration::ZERO, shutdown) {
+        let Some(frame) = film.at(at, shutdown)? else { break };
+        show(Arc::new(frame));
+    }
+    Ok(())
+}
+
+fn sound_film(path: &Path, hear: impl Fn(AudioFrame), shutdown: &Shutdown) -> Result<(), CaptureError> {
+    let mut film = FilmSound::open(path, Programs::default())?;
+    film.at(clock::media_now(), shutdown)?;
+    let mut beat = Beat::from(clock::media_now(), SOUND_BEAT);
+    while let Some((_, at)) = beat.wait(SOUND_FRAME, shutdown) {
+        let Some(frame) = film.at(at, shutdown)? else { break };
+        hear(frame);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

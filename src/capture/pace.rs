@@ -72,6 +72,9 @@ mod tests {
     fn a_short_delay_is_caught_up_and_a_long_one_left_out() {
         let mut beat = Beat::from(MediaTime::ZERO, 50);
         assert_eq!((beat.next(MediaTime::ZERO), beat.next(MediaTime::from_millis(190))), (0, 1));
-        assert_eq!((beat.next(MediaTime::from_millis(1000)), beat.next(MediaTime::from_millis(1000))), (50, 51));
+        assert_eq!(
+            (beat.next(MediaTime::from_millis(1000)), beat.next(MediaTime::from_millis(1000))),
+            (50, 51)
+        );
     }
 }

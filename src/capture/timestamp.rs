@@ -33,8 +33,11 @@ pub fn write(frame: &mut VideoFrame, time: SystemTime) {
         let first = (row * COLUMNS / width) * COLUMNS;
         for column in 0..COLUMNS {
             let bit = bits >> (63 - (first + column)) & 1;
-            line[column * width / COLUMNS..(column + 1) * width / COLUMNS]
-                .fill(if bit == 1 { ONE } else { ZERO });
+            line[column * width / COLUMNS..(column + 1) * width / COLUMNS].fill(if bit == 1 {
+                ONE
+            } else {
+                ZERO
+            });
         }
     }
     let chroma = (bottom.div_ceil(2) * (width / 2)).min(u.len());
@@ -49,9 +52,8 @@ pub fn read(luma: &[u8], stride: usize, width: usize, height: usize) -> Option<u
     if !fits || luma.len() < (height - 1) * stride + width {
         return None;
     }
-    let bits = (0..ROWS * COLUMNS).fold(0u64, |bits, cell| {
-        bits << 1 | u64::from(mean(luma, stride, width, cell) >= THRESHOLD)
-    });
+    let bits = (0..ROWS * COLUMNS)
+        .fold(0u64, |bits, cell| bits << 1 | u64::from(mean(luma, stride, width, cell) >= THRESHOLD));
     let ticks = bits >> 16;
     (coded(ticks) == bits).then_some(ticks)
 }
@@ -80,9 +82,12 @@ fn coded(ticks: u64) -> u64 {
 /// CRC-16/CCITT-FALSE: polynomial 0x1021, initial value 0xffff, nothing reflected or inverted.
 fn crc16(bytes: &[u8]) -> u16 {
     bytes.iter().fold(0xffff, |crc, byte| {
-        (0..8).fold(crc ^ u16::from(*byte) << 8, |crc, _| {
-            if crc & 0x8000 == 0 { crc << 1 } else { crc << 1 ^ 0x1021 }
-        })
+        (0..8).fold(
+            crc ^ u16::from(*byte) << 8,
+            |crc, _| {
+                if crc & 0x8000 == 0 { crc << 1 } else { crc << 1 ^ 0x1021 }
+            },
+        )
     })
 }
 

@@ -32,10 +32,13 @@ mod sound;
 mod video;
 
 pub use self::aac::{AAC_BITRATE, AAC_SAMPLES, AUDIO_SPECIFIC_CONFIG, AacEncoder};
-pub use error::CodecError;
 pub use self::opus::{OpusDecoder, OpusEncoder};
+pub use error::CodecError;
 pub use sound::{AudioConfig, aac, opus};
 pub use video::{VideoConfig, full, lower};
 
 /// How often a thread without frames looks whether it should end.
 const POLL: Duration = Duration::from_millis(100);
+
+#[cfg(test)]
+mod tests;

@@ -81,7 +81,8 @@ impl OpusDecoder {
     /// # Errors
     /// When the packet is not Opus; the decoder stays usable.
     pub fn decode(&mut self, packet: &[u8]) -> Result<&[i16], CodecError> {
-        let samples = self.decoder.decode(packet, self.samples.as_mut_slice(), false).map_err(error("decode"))?;
+        let samples =
+            self.decoder.decode(packet, self.samples.as_mut_slice(), false).map_err(error("decode"))?;
         Ok(&self.samples[..samples.min(MAX_PACKET_SAMPLES)])
     }
 

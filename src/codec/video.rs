@@ -206,7 +206,12 @@ impl LowerLayers {
         }
     }
 
-    fn scaled(&mut self, layer: Layer, full: &VideoFrame, from: &VideoFrame) -> Result<VideoFrame, CodecError> {
+    fn scaled(
+        &mut self,
+        layer: Layer,
+        full: &VideoFrame,
+        from: &VideoFrame,
+    ) -> Result<VideoFrame, CodecError> {
         let size = full.size().divided(layer.divisor());
         let pool = &mut self.pools[layer.index()];
         if pool.as_ref().is_none_or(|pool| pool.size() != size) {

@@ -108,7 +108,7 @@ fn draw_background(frame: &mut VideoFrame, size: Size, name: &str) {
     canvas.text(&name, width / 16, width / 16 + width / 20, dot, WHITE.0);
     let (bar, top) = (width / BARS.len(), width * 9 / 32 & !1);
     for (n, colour) in BARS.into_iter().enumerate() {
-        canvas.fill(n * bar & !1, top, bar + 2, height / 16 & !1, colour);
+        canvas.fill(n * bar & !1, top, width, height / 16 & !1, colour);
     }
 }
 

@@ -87,8 +87,7 @@ fn voice(formants: [(f64, f64); 3]) -> [f32; VOICE_PERIOD] {
         for (n, sample) in period.iter_mut().enumerate() {
             // Phases spread by the square of the number keep the peaks low.
             let phase = f64::from(harmonic * harmonic) * 0.11;
-            *sample +=
-                strength * (turn * f64::from(harmonic) * n as f64 / VOICE_PERIOD as f64 + phase).sin();
+            *sample += strength * (turn * f64::from(harmonic) * n as f64 / VOICE_PERIOD as f64 + phase).sin();
         }
     }
     let rms = (period.iter().map(|sample| sample * sample).sum::<f64>() / VOICE_PERIOD as f64).sqrt();

@@ -84,8 +84,7 @@ impl H264Encoder {
         }
         let settings = self.settings;
         let (width, height) = (picture.size().width as usize, picture.size().height as usize);
-        let source =
-            YUVSlices::new(picture.planes(), (width, height), (width, width / 2, width / 2));
+        let source = YUVSlices::new(picture.planes(), (width, height), (width, width / 2, width / 2));
         let at = Timestamp::from_millis(picture.captured.as_nanos() / 1_000_000);
         let encoded = self.encoder.encode_at(&source, at).map_err(|source| error(settings, source))?;
         self.started = true;
