@@ -23,8 +23,9 @@ pub async fn microphone(
     finished: mpsc::Sender<Done>,
     mute: MuteSwitch,
     state: StatePublisher,
+    shutdown: Shutdown,
 ) {
-    while let Some(action) = actions.recv().await {
+    while let Some(Some(action)) = shutdown.run_until_cancelled(actions.recv()).await {
         let Change::Muted(muted) = action.change else { continue };
         mute.set(muted);
         state.update(|state| state.microphone.muted = muted);
@@ -119,7 +120,8 @@ async fn outcome(room: &str, mut state: watch::Receiver<Arc<State>>) -> Reply {
                 Reply::refused(Code::Upstream, format!("cannot join {room} yet: {reason}; it is tried again"))
             }
             Some(joined) => {
-                let data = json!({"room": joined.name, "url": joined.url, "participants": joined.participants});
+                let data =
+                    json!({"room": joined.name, "url": joined.url, "participants": joined.participants});
                 Reply::ok(format!("joined {room}"), data)
             }
             None => Reply::refused(Code::Conflict, "the box has left the room meanwhile"),

@@ -172,7 +172,8 @@ fn tell_devices(config: &MediaConfig, state: &StatePublisher) {
     let capture = &config.capture;
     state.update(|state| {
         state.camera.device = name(&capture.camera);
-        state.camera.format = (capture.camera != Source::None).then(|| format!("{}@{} I420", capture.size, capture.fps));
+        state.camera.format =
+            (capture.camera != Source::None).then(|| format!("{}@{} I420", capture.size, capture.fps));
         state.microphone.device = name(&capture.microphone);
         state.speaker.device = match &config.speaker {
             Sink::File(path) => Some(format!("file:{}", path.display())),

@@ -78,7 +78,8 @@ impl Recordings {
                     "duration_ms": finished.duration().as_millis() as u64,
                     "bytes": finished.bytes(),
                 });
-                let message = if files.is_empty() { "stopped; there never was a picture" } else { "recorded" };
+                let message =
+                    if files.is_empty() { "stopped; there never was a picture" } else { "recorded" };
                 Reply::ok(message, data)
             }
         }

@@ -1,6 +1,5 @@
 //! From settings to a running box, and back: everything is opened in order, and stopped in the reverse one.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,18 +17,21 @@ use super::recording::Recordings;
 use super::room::Rooms;
 use super::settings;
 use super::supervise::{Board, Subsystem, supervise};
+use super::task::Task;
 use crate::base::{Shutdown, clock, ids};
 use crate::config::Settings;
 use crate::control::queue::Policy;
 use crate::control::{ControlHandle, Desired, RoomJoin, StatePublisher};
-use crate::local;
 use crate::record;
 use crate::store::{Store, StoreError};
+use crate::{local, mqtt};
 
 /// Worker threads for everything that waits: sockets, timers, disks. The work itself has its own threads.
 const WORKERS: usize = 2;
-/// Longest that each part may take to stop.
-const STOP: Duration = Duration::from_secs(5);
+/// How long the broker may take to hear that the box goes offline.
+const MQTT_STOP: Duration = Duration::from_secs(4);
+/// The exit code after a second signal: ended by SIGINT, as shells count.
+const EXIT_SECOND_SIGNAL: i32 = 130;
 /// How often the supervisor loop says that it turns.
 const BEAT: Duration = Duration::from_secs(1);
 
@@ -84,4 +86,171 @@ pub fn run(settings: Settings) -> Result<(), DaemonError> {
     runtime.shutdown_timeout(Duration::from_secs(1));
     info!("stopped");
     ended
+}
+
+/// From the first thing opened to the last one closed.
+async fn life(settings: Settings) -> Result<(), DaemonError> {
+    let mut signals = Signals::listen()?;
+    let running = Running::start(settings).await?;
+    running.tell_ready();
+    let mut beat = tokio::time::interval(BEAT);
+    loop {
+        tokio::select! {
+            _ = beat.tick() => running.beat(),
+            name = signals.next() => {
+                info!(signal = name, "stopping");
+                break;
+            }
+        }
+    }
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+    tokio::spawn(async move {
+        let name = signals.next().await;
+        warn!(signal = name, "second signal: ending at once");
+        std::process::exit(EXIT_SECOND_SIGNAL);
+    });
+    running.stop().await;
+    Ok(())
+}
+
+/// SIGTERM and SIGINT.
+struct Signals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Signals, DaemonError> {
+        let one =
+            |kind| signal(kind).map_err(|source| DaemonError::System { what: "a signal handler", source });
+        Ok(Signals { terminate: one(SignalKind::terminate())?, interrupt: one(SignalKind::interrupt())? })
+    }
+
+    /// The name of the next one.
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}
+
+/// Everything that is stopped again.
+struct Running {
+    hub: MediaHub,
+    media: Media,
+    recorder: Task,
+    room: Task,
+    microphone: Task,
+    mutator: Task,
+    mqtt: Option<Subsystem>,
+    local: Task,
+}
+
+impl Running {
+    /// Opens everything, in this order: state on disk, producers, control, bridges.
+    async fn start(settings: Settings) -> Result<Running, DaemonError> {
+        let state_dir = settings.device.state_dir.clone();
+        let made = identity::box_id(&state_dir)?;
+        let box_id = settings.device.id.clone().unwrap_or(made);
+        info!(box_id, name = settings.device.name, state_dir = %state_dir.display(), "this box");
+        let store = Store::open(&state_dir.join("roomd.db"))?;
+        let recording = settings::recording(&settings.recording);
+        recover(&recording, &store);
+
+        let (board, state, hub) = (Board::default(), StatePublisher::new(clock::wall), MediaHub::default());
+        let media = Media::start(&settings::media(&settings)?, &hub, &board, &state);
+
+        let (control, orders) = ControlHandle::new(&state);
+        let policy = Policy { allow_remote_unmute: settings.control.allow_remote_unmute };
+        let desired = desired(&store, &settings);
+        let (mutator, outputs) = Mutator::new(policy, desired, store.clone(), orders);
+        let LaneOutputs { room, recording: recording_actions, microphone, done } = outputs;
+
+        let recordings = Recordings::new(recording, store.clone(), hub.stream.clone(), state.clone());
+        let told = done.clone();
+        let recorder = Task::spawn("recorder", |shutdown| {
+            lanes::recording(recording_actions, told, recordings, shutdown)
+        });
+        let (told, mute, muted_state) = (done.clone(), hub.mute.clone(), state.clone());
+        let microphone = Task::spawn("microphone", |shutdown| {
+            lanes::microphone(microphone, told, mute, muted_state, shutdown)
+        });
+        let (rooms, seen) = (Rooms {}, state.subscribe());
+        let room = Task::spawn("room", |shutdown| lanes::room(room, done, rooms, seen, shutdown));
+        let mutator = Task::spawn("mutator", |shutdown| mutator.run(shutdown));
+
+        let boot_id = ids::random(12);
+        let (_, info) = watch::channel(json!({"id": box_id, "name": settings.device.name}));
+        let socket = local::Server::bind(&settings.control.socket)?;
+        let links: local::Links = Arc::new(|_| Vec::new());
+        let (for_local, local_info) = (control.clone(), info.clone());
+        let local = Task::spawn("local", |shutdown| socket.run(for_local, local_info, links, shutdown));
+        let mqtt = match &settings.mqtt {
+            None => None,
+            Some(mqtt) => {
+                let config = settings::mqtt(mqtt, &settings.device.fleet, &box_id, &boot_id)?;
+                Some(bridge(config, control, info, &board))
+            }
+        };
+        Ok(Running { hub, media, recorder, room, microphone, mutator, mqtt, local })
+    }
+
+    fn tell_ready(&self) {
+        info!("ready");
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    }
+
+    fn beat(&self) {}
+
+    /// The reverse of the start: capture stops, encoders flush, the recorder finalises, the room is left, MQTT says
+    /// offline and waits for its acknowledgement.
+    async fn stop(mut self) {
+        self.media.stop_producing(&self.hub).await;
+        self.recorder.stop().await;
+        self.room.stop().await;
+        self.microphone.stop().await;
+        self.mutator.stop().await;
+        if let Some(mqtt) = self.mqtt {
+            mqtt.stop(MQTT_STOP).await;
+        }
+        self.local.stop().await;
+        self.media.stop_speaker().await;
+    }
+}
+
+/// The MQTT bridge under supervision.
+fn bridge(
+    config: mqtt::Config,
+    control: ControlHandle,
+    info: watch::Receiver<serde_json::Value>,
+    board: &Board,
+) -> Subsystem {
+    let status = watch::Sender::new(mqtt::BridgeStatus::default());
+    let run =
+        move |shutdown| mqtt::run(config.clone(), control.clone(), info.clone(), status.clone(), shutdown);
+    supervise(board, "mqtt", run, |_| {})
+}
+
+/// Makes whole what the last run could not finish. A damaged disk does not keep the box from starting.
+fn recover(config: &record::Config, store: &Store) {
+    match record::recover(config, store) {
+        Ok(recovered) => {
+            for one in recovered {
+                let (file, status) = (&one.row.file, one.row.status.as_str());
+                info!(file, status, cut_bytes = one.cut_bytes, reason = one.reason, "recording recovered");
+            }
+        }
+        Err(error) => warn!(%error, "recordings of an earlier run could not be looked at"),
+    }
+}
+
+/// What was ordered before this start; the configured room when none ever was.
+fn desired(store: &Store, settings: &Settings) -> Desired {
+    let mut desired = mutator::restored(store);
+    let ever_ordered = store.desired(Desired::ROOM).is_ok_and(|value| value.is_some());
+    if let (false, Some(name)) = (ever_ordered, &settings.room.name) {
+        desired.room = Some(RoomJoin { room: name.clone(), url: None, token: None });
+    }
+    desired
 }

@@ -14,7 +14,9 @@ const GUEST_BEEP_HZ: f64 = 1500.0;
 /// Ten seconds of the guest's beeps as a WAV file, which Chromium plays round and round as its microphone.
 fn guest_sound(dir: &Path) -> PathBuf {
     let file = dir.join("guest.wav");
-    let beep = format!("sine=f={GUEST_BEEP_HZ}:r=48000:d=10,volume='if(lt(mod(t,1),0.12),1,0)':eval=frame,asetnsamples=480");
+    let beep = format!(
+        "sine=f={GUEST_BEEP_HZ}:r=48000:d=10,volume='if(lt(mod(t,1),0.12),1,0)':eval=frame,asetnsamples=480"
+    );
     let done = Command::new("ffmpeg")
         .args(["-v", "error", "-y", "-f", "lavfi", "-i", &beep, "-ac", "1", "-c:a", "pcm_s16le"])
         .arg(&file)

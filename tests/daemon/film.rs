@@ -24,7 +24,10 @@ pub fn probe(file: &Path) -> Value {
 /// The stream of `kind` (`video`, `audio`) in what [`probe`] returned.
 pub fn stream<'a>(probe: &'a Value, kind: &str) -> &'a Value {
     let streams = probe["streams"].as_array().expect("streams");
-    streams.iter().find(|stream| stream["codec_type"] == kind).unwrap_or_else(|| panic!("no {kind} in {probe}"))
+    streams
+        .iter()
+        .find(|stream| stream["codec_type"] == kind)
+        .unwrap_or_else(|| panic!("no {kind} in {probe}"))
 }
 
 /// Seconds, by `ffprobe`.
@@ -56,8 +59,21 @@ pub struct Picture {
 
 /// Every picture of a file at 320x180, with its presentation time.
 pub fn pictures(file: &Path) -> Vec<Picture> {
-    let raw = decoded(file, &["-map", "0:v", "-vf", "scale=320:180:flags=area", "-fps_mode", "passthrough",
-        "-pix_fmt", "gray", "-f", "rawvideo"]);
+    let raw = decoded(
+        file,
+        &[
+            "-map",
+            "0:v",
+            "-vf",
+            "scale=320:180:flags=area",
+            "-fps_mode",
+            "passthrough",
+            "-pix_fmt",
+            "gray",
+            "-f",
+            "rawvideo",
+        ],
+    );
     let times = packet_times(file);
     let frames = raw.chunks_exact(WIDTH * HEIGHT);
     assert_eq!(frames.len(), times.len(), "as many pictures as packets in {}", file.display());
@@ -131,7 +147,8 @@ fn decoded(file: &Path, output: &[&str]) -> Vec<u8> {
 
 /// Share of pictures whose timestamp is readable and different from all others, 0 to 1.
 pub fn distinct_share(pictures: &[Picture]) -> f64 {
-    let distinct: std::collections::BTreeSet<u64> = pictures.iter().filter_map(|picture| picture.shown).collect();
+    let distinct: std::collections::BTreeSet<u64> =
+        pictures.iter().filter_map(|picture| picture.shown).collect();
     distinct.len() as f64 / pictures.len().max(1) as f64
 }
 

@@ -7,7 +7,9 @@ fn part(variable: &str) -> PathBuf {
     let path = std::env::var_os(variable).map(PathBuf::from);
     match path {
         Some(path) if path.exists() => path,
-        Some(path) => panic!("{variable} is {}, which is not there: run `scripts/install.sh test`", path.display()),
+        Some(path) => {
+            panic!("{variable} is {}, which is not there: run `scripts/install.sh test`", path.display())
+        }
         None => panic!("{variable} is not set: run the tests by `make test`"),
     }
 }

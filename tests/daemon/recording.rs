@@ -75,9 +75,9 @@ fn a_growing_recording_plays() {
     let mut roomd = Roomd::start("");
     roomd.ask(&["record", "on"]);
     roomd.wait_for("a file with two seconds in it", |roomd| {
-        files(roomd.dir.path()).first().is_some_and(|file| {
-            std::fs::metadata(file).is_ok_and(|meta| meta.len() > 200_000)
-        })
+        files(roomd.dir.path())
+            .first()
+            .is_some_and(|file| std::fs::metadata(file).is_ok_and(|meta| meta.len() > 200_000))
     });
     let copy = roomd.path("copy.mp4");
     std::fs::copy(&files(roomd.dir.path())[0], &copy).unwrap();
