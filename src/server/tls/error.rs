@@ -28,4 +28,7 @@ pub enum TlsError {
     /// A certificate could not be made.
     #[error("making a certificate: {0}")]
     Make(#[from] rcgen::Error),
+    /// The process is ending.
+    #[error("the box is stopping")]
+    Stopping,
 }

@@ -23,7 +23,7 @@ use time::OffsetDateTime;
 use super::private_file;
 use authority::Stored;
 pub use error::TlsError;
-pub use names::wanted;
+pub use names::{current as current_names, wanted};
 
 /// Where certificates come from.
 #[derive(Clone, Debug)]

@@ -23,7 +23,7 @@ pub fn wanted(hostname: &str, addresses: impl IntoIterator<Item = IpAddr>) -> Ve
 }
 
 /// This machine's names now. Without its interfaces when they cannot be listed: then loopback stays.
-pub(super) fn current() -> Vec<String> {
+pub fn current() -> Vec<String> {
     let hostname = gethostname::gethostname().to_string_lossy().into_owned();
     let listed = if_addrs::get_if_addrs().unwrap_or_else(|error| {
         tracing::warn!(%error, "cannot list the network's addresses");
