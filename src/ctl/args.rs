@@ -110,8 +110,8 @@ pub enum Order {
         /// Its name, as in the MQTT contract (room.join, recording.set, …)
         name: String,
         /// Its parameters
-        #[arg(default_value = "{}")]
-        json: String,
+        #[arg(value_name = "JSON", default_value = "{}")]
+        params: String,
     },
 }
 
@@ -157,8 +157,8 @@ impl Order {
             Order::Info => ("info", Value::Null),
             Order::AdminLink => ("admin.link", Value::Null),
             Order::GuestLink { room } => ("guest.link", json!({"room": room})),
-            Order::Cmd { name, json } => {
-                let params = serde_json::from_str(json)
+            Order::Cmd { name, params } => {
+                let params = serde_json::from_str(params)
                     .map_err(|error| Error::Usage(format!("the parameters are not JSON: {error}")))?;
                 (name.as_str(), params)
             }
