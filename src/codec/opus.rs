@@ -6,9 +6,9 @@ use bytes::Bytes;
 use opus::{Application, Bitrate as OpusBitrate, Channels, Decoder, Encoder};
 
 use super::CodecError;
-use crate::audio::level;
+
 use crate::base::units::Bitrate;
-use crate::media::{AUDIO_RATE, AccessUnit, AudioFrame, FRAME_SAMPLES, TrackId};
+use crate::media::{AUDIO_RATE, AccessUnit, AudioFrame, FRAME_SAMPLES, TrackId, level};
 
 /// The largest packet of one frame (RFC 6716 §3.2.1).
 const MAX_PACKET_BYTES: usize = 1275;
