@@ -6,9 +6,9 @@ use bytes::Bytes;
 use opus::{Application, Bitrate as OpusBitrate, Channels, Decoder, Encoder};
 
 use super::CodecError;
-use crate::audio::level;
+
 use crate::base::units::Bitrate;
-use crate::media::{AUDIO_RATE, AccessUnit, AudioFrame, FRAME_SAMPLES, TrackId};
+use crate::media::{AUDIO_RATE, AccessUnit, AudioFrame, FRAME_SAMPLES, TrackId, level};
 
 /// The largest packet of one frame (RFC 6716 §3.2.1).
 const MAX_PACKET_BYTES: usize = 1275;
@@ -16,6 +16,9 @@ const MAX_PACKET_BYTES: usize = 1275;
 const MAX_PACKET_SAMPLES: usize = 5760;
 /// What the encoder is told to expect; it makes it spend bits on the previous frame (FEC).
 const EXPECTED_LOSS_PERCENT: i32 = 5;
+/// From 7 on libopus looks for music and changes to CELT, which has no FEC; measured: 5 takes 0.7 % of a core, 9 takes
+/// 1.0 %.
+const COMPLEXITY: i32 = 5;
 
 fn error(what: &'static str) -> impl Fn(opus::Error) -> CodecError {
     move |source| CodecError::Opus { what, source }
@@ -37,6 +40,7 @@ impl OpusEncoder {
             Encoder::new(AUDIO_RATE, Channels::Mono, Application::Voip).map_err(error("encoder"))?;
         let bits = OpusBitrate::Bits(i32::try_from(bitrate.as_bps()).unwrap_or(i32::MAX));
         encoder.set_bitrate(bits).map_err(error("bitrate"))?;
+        encoder.set_complexity(COMPLEXITY).map_err(error("complexity"))?;
         encoder.set_inband_fec(true).map_err(error("in-band FEC"))?;
         encoder.set_packet_loss_perc(EXPECTED_LOSS_PERCENT).map_err(error("expected loss"))?;
         Ok(OpusEncoder { encoder, packet: [0; MAX_PACKET_BYTES] })

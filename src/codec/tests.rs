@@ -150,7 +150,7 @@ fn opus_keeps_the_time_and_tells_the_level() {
         assert!(unit.data.len() < 400);
         let heard = decoder.decode(&unit.data).unwrap();
         assert_eq!(heard.len(), FRAME_SAMPLES);
-        last = crate::audio::level::dbov(heard);
+        last = crate::media::level::dbov(heard);
     }
     assert!((22..=24).contains(&last), "-{last} dBov");
     assert_eq!(encoder.encode(&sound(0, 0.0)).unwrap().audio_level, 127);
@@ -167,7 +167,7 @@ fn lost_and_damaged_opus_packets_are_concealed() {
     assert_eq!(decoder.conceal(Some(&packets[19])).unwrap().len(), FRAME_SAMPLES);
     assert_eq!(decoder.decode(&packets[19]).unwrap().len(), FRAME_SAMPLES);
     let made_up = decoder.conceal(None).unwrap();
-    assert!(crate::audio::level::dbov(made_up) < 60);
+    assert!(crate::media::level::dbov(made_up) < 60);
     assert!(decoder.decode(&[0xff; 3]).is_err());
     assert!(decoder.decode(&packets[0]).is_ok());
 }

@@ -5,6 +5,7 @@ mod frame;
 mod frames;
 pub mod h264;
 mod keyframe;
+pub mod level;
 mod mute;
 mod picture;
 mod stream;

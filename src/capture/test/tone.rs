@@ -85,8 +85,8 @@ fn voice(formants: [(f64, f64); 3]) -> [f32; VOICE_PERIOD] {
         let strength: f64 =
             formants.iter().map(|(at, gain)| gain / (1.0 + ((hz - at) / 90.0).powi(2))).sum::<f64>() + 0.02;
         for (n, sample) in period.iter_mut().enumerate() {
-            // Phases spread by the square of the number keep the peaks low.
-            let phase = f64::from(harmonic * harmonic) * 0.11;
+            // Phases spread by the square of the number keep the peaks low (twice the mean; the factor by trial).
+            let phase = f64::from(harmonic * harmonic) * 1.29;
             *sample += strength * (turn * f64::from(harmonic) * n as f64 / VOICE_PERIOD as f64 + phase).sin();
         }
     }
