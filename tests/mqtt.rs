@@ -17,18 +17,20 @@ async fn a_box_says_online_what_it_is_and_what_it_does_and_answers_by_the_contra
     let mut asker = Asker::connect(&broker).await;
     asker.subscribe(&topic("#")).await;
     let status = asker.document("status").await;
-    assert_eq!((&status["state"], &status["boot_id"], &status["conn_seq"]), (
-        &json!("online"),
-        &json!("boot1"),
-        &json!(1)
-    ));
+    assert_eq!(
+        (&status["state"], &status["boot_id"], &status["conn_seq"]),
+        (&json!("online"), &json!("boot1"), &json!(1))
+    );
     assert_eq!(asker.document("info").await["version"], "test");
     assert_eq!(asker.document("state").await["seq"], 1);
 
     asker.publish(&command("ping"), "", properties("c1")).await;
     let (reply, sent) = asker.reply().await;
-    assert_eq!(reply, json!({"id": "c1", "ok": true, "code": "ok", "message": "done", "retryable": false,
-        "data": {"command": "ping", "issuer": "app", "local": false}}));
+    assert_eq!(
+        reply,
+        json!({"id": "c1", "ok": true, "code": "ok", "message": "done", "retryable": false,
+        "data": {"command": "ping", "issuer": "app", "local": false}})
+    );
     assert_eq!(sent.user_properties, [("status".to_owned(), "200".to_owned())]);
     assert_eq!(sent.correlation_data.as_deref(), Some(&b"c1"[..]));
 
@@ -214,11 +216,10 @@ async fn a_box_that_dies_is_reported_offline_by_its_last_will() {
     assert_eq!(asker.document("status").await["state"], "online");
     testbox.kill();
     let status = asker.next_document("status", |status| status["state"] == "offline").await;
-    assert_eq!((&status["reason"], &status["boot_id"], &status["conn_seq"]), (
-        &json!("connection lost"),
-        &json!("boot1"),
-        &json!(1)
-    ));
+    assert_eq!(
+        (&status["reason"], &status["boot_id"], &status["conn_seq"]),
+        (&json!("connection lost"), &json!("boot1"), &json!(1))
+    );
 }
 
 #[tokio::test]
@@ -275,4 +276,3 @@ async fn roomctl_orders_a_box_over_the_broker() {
     assert_eq!(support::roomctl(&broker, "nobody", &["ping"]).await.0, 3);
     testbox.stop().await;
 }
-

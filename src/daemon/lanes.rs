@@ -76,6 +76,10 @@ pub async fn room(
             Some(action) => action,
             None => tokio::select! {
                 () = shutdown.cancelled() => break,
+                () = rooms.left() => {
+                    let _ = finished.send(Done::Unsettled(Lane::Room)).await;
+                    continue;
+                }
                 action = actions.recv() => match action {
                     Some(action) => action,
                     None => break,

@@ -12,17 +12,20 @@ use super::identity::{self, IdentityError};
 use super::lanes;
 use super::logging::{self, LoggingError};
 use super::media::{Media, MediaHub};
+use super::metrics::ProcessCollector;
 use super::mutator::{self, LaneOutputs, Mutator};
 use super::recording::Recordings;
 use super::room::Rooms;
+use super::serving::{Serving, ServingError, Shown};
 use super::settings;
 use super::supervise::{Board, Subsystem, supervise};
 use super::task::Task;
-use crate::base::{Shutdown, clock, ids};
+use crate::base::{clock, ids};
 use crate::config::Settings;
 use crate::control::queue::Policy;
 use crate::control::{ControlHandle, Desired, RoomJoin, StatePublisher};
 use crate::record;
+use crate::server::http::Health;
 use crate::store::{Store, StoreError};
 use crate::{local, mqtt};
 
@@ -50,6 +53,9 @@ pub enum DaemonError {
     /// A setting that only its subsystem understands.
     #[error("{0}")]
     Setting(#[from] settings::SettingError),
+    /// The room server.
+    #[error(transparent)]
+    Serving(#[from] ServingError),
     /// The control socket.
     #[error(transparent)]
     Local(#[from] local::Error),
@@ -96,7 +102,7 @@ async fn life(settings: Settings) -> Result<(), DaemonError> {
     let mut beat = tokio::time::interval(BEAT);
     loop {
         tokio::select! {
-            _ = beat.tick() => running.beat(),
+            _ = beat.tick() => running.health.beat(),
             name = signals.next() => {
                 info!(signal = name, "stopping");
                 break;
@@ -138,6 +144,7 @@ impl Signals {
 /// Everything that is stopped again.
 struct Running {
     hub: MediaHub,
+    health: Health,
     media: Media,
     recorder: Task,
     room: Task,
@@ -145,10 +152,12 @@ struct Running {
     mutator: Task,
     mqtt: Option<Subsystem>,
     local: Task,
+    serving: Option<Serving>,
 }
 
 impl Running {
-    /// Opens everything, in this order: state on disk, producers, control, bridges.
+    /// Opens everything, in this order: state on disk, producers, control, server, bridges, and then what was
+    /// ordered before.
     async fn start(settings: Settings) -> Result<Running, DaemonError> {
         let state_dir = settings.device.state_dir.clone();
         let made = identity::box_id(&state_dir)?;
@@ -159,53 +168,60 @@ impl Running {
         recover(&recording, &store);
 
         let (board, state, hub) = (Board::default(), StatePublisher::new(clock::wall), MediaHub::default());
-        let media = Media::start(&settings::media(&settings)?, &hub, &board, &state);
+        let health = Health::default();
+        health.beat();
+        let media_config = settings::media(&settings)?;
+        let media = Media::start(&media_config, &hub, &board, &state);
 
         let (control, orders) = ControlHandle::new(&state);
-        let policy = Policy { allow_remote_unmute: settings.control.allow_remote_unmute };
-        let desired = desired(&store, &settings);
-        let (mutator, outputs) = Mutator::new(policy, desired, store.clone(), orders);
-        let LaneOutputs { room, recording: recording_actions, microphone, done } = outputs;
+        let serving = match &settings.server {
+            None => None,
+            Some(server) => {
+                let shown = Shown {
+                    control: control.clone(),
+                    latest: hub.latest.clone(),
+                    store: store.clone(),
+                    recording: recording.clone(),
+                    collector: ProcessCollector { board: board.clone(), stream: hub.stream.clone() },
+                    health: health.clone(),
+                };
+                Some(Serving::start(server, &settings, &box_id, shown).await?)
+            }
+        };
+        let room_config = settings::room(&settings, &media_config, &box_id, serving.as_ref());
+        let info = about(&settings, &box_id, &room_config.identity, serving.as_ref());
+        let (_, info) = watch::channel(info);
 
-        let recordings = Recordings::new(recording, store.clone(), hub.stream.clone(), state.clone());
-        let told = done.clone();
-        let recorder = Task::spawn("recorder", |shutdown| {
-            lanes::recording(recording_actions, told, recordings, shutdown)
-        });
-        let (told, mute, muted_state) = (done.clone(), hub.mute.clone(), state.clone());
-        let microphone = Task::spawn("microphone", |shutdown| {
-            lanes::microphone(microphone, told, mute, muted_state, shutdown)
-        });
-        let (rooms, seen) = (Rooms {}, state.subscribe());
-        let room = Task::spawn("room", |shutdown| lanes::room(room, done, rooms, seen, shutdown));
-        let mutator = Task::spawn("mutator", |shutdown| mutator.run(shutdown));
-
-        let boot_id = ids::random(12);
-        let (_, info) = watch::channel(json!({"id": box_id, "name": settings.device.name}));
         let socket = local::Server::bind(&settings.control.socket)?;
-        let links: local::Links = Arc::new(|_| Vec::new());
-        let (for_local, local_info) = (control.clone(), info.clone());
+        let (for_local, local_info, links) = (control.clone(), info.clone(), links(serving.as_ref()));
         let local = Task::spawn("local", |shutdown| socket.run(for_local, local_info, links, shutdown));
         let mqtt = match &settings.mqtt {
             None => None,
             Some(mqtt) => {
-                let config = settings::mqtt(mqtt, &settings.device.fleet, &box_id, &boot_id)?;
-                Some(bridge(config, control, info, &board))
+                let config = settings::mqtt(mqtt, &settings.device.fleet, &box_id, &ids::random(12))?;
+                Some(bridge(config, control.clone(), info, &board))
             }
         };
-        Ok(Running { hub, media, recorder, room, microphone, mutator, mqtt, local })
+
+        let policy = Policy { allow_remote_unmute: settings.control.allow_remote_unmute };
+        let (mutator, outputs) = Mutator::new(policy, desired(&store, &settings), store.clone(), orders);
+        let recordings = Recordings::new(recording, store, hub.stream.clone(), state.clone());
+        let rooms = Rooms::new(room_config, hub.clone(), board, state.clone(), control);
+        let [recorder, room, microphone] = start_lanes(outputs, recordings, rooms, &hub, &state);
+        let mutator = Task::spawn("mutator", |shutdown| mutator.run(shutdown));
+        Ok(Running { hub, health, media, recorder, room, microphone, mutator, mqtt, local, serving })
     }
 
     fn tell_ready(&self) {
+        self.health.set_ready(true);
         info!("ready");
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     }
 
-    fn beat(&self) {}
-
     /// The reverse of the start: capture stops, encoders flush, the recorder finalises, the room is left, MQTT says
     /// offline and waits for its acknowledgement.
     async fn stop(mut self) {
+        self.health.set_ready(false);
         self.media.stop_producing(&self.hub).await;
         self.recorder.stop().await;
         self.room.stop().await;
@@ -215,8 +231,56 @@ impl Running {
             mqtt.stop(MQTT_STOP).await;
         }
         self.local.stop().await;
+        if let Some(serving) = self.serving {
+            serving.stop().await;
+        }
         self.media.stop_speaker().await;
     }
+}
+
+/// The three lanes as tasks: recorder, room, microphone.
+fn start_lanes(
+    outputs: LaneOutputs,
+    recordings: Recordings,
+    rooms: Rooms,
+    hub: &MediaHub,
+    state: &StatePublisher,
+) -> [Task; 3] {
+    let LaneOutputs { room, recording, microphone, done } = outputs;
+    let (told, seen) = (done.clone(), state.subscribe());
+    let (muted_told, mute, muted_state) = (done.clone(), hub.mute.clone(), state.clone());
+    [
+        Task::spawn("recorder", |shutdown| lanes::recording(recording, told, recordings, shutdown)),
+        Task::spawn("room", |shutdown| lanes::room(room, done, rooms, seen, shutdown)),
+        Task::spawn("microphone", |shutdown| {
+            lanes::microphone(microphone, muted_told, mute, muted_state, shutdown)
+        }),
+    ]
+}
+
+/// The `info` document: what does not change while the process runs.
+fn about(settings: &Settings, box_id: &str, identity: &str, serving: Option<&Serving>) -> serde_json::Value {
+    let addresses = serving.map(|serving| serving.http.addresses);
+    let text = |address: Option<std::net::SocketAddr>| address.map(|address| address.to_string());
+    json!({
+        "id": box_id,
+        "name": settings.device.name,
+        "identity": identity,
+        "addresses": {
+            "http": text(addresses.and_then(|addresses| addresses.http)),
+            "https": text(addresses.and_then(|addresses| addresses.https)),
+        },
+    })
+}
+
+/// Links for `roomctl`; none without a server.
+fn links(serving: Option<&Serving>) -> local::Links {
+    let http = serving.map(|serving| serving.http.clone());
+    Arc::new(move |link| match (&http, link) {
+        (None, _) => Vec::new(),
+        (Some(http), local::Link::Admin) => http.admin_links(),
+        (Some(http), local::Link::Guest { room }) => http.guest_links(room),
+    })
 }
 
 /// The MQTT bridge under supervision.

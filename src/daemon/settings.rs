@@ -1,11 +1,13 @@
 //! From the checked settings to each subsystem's own `Config`.
 
 use super::media::MediaConfig;
+use super::room::{Embedded, RoomConfig};
+use super::serving::Serving;
 use crate::capture::{self, CaptureError, Source};
 use crate::codec::{AudioConfig, VideoConfig};
 use crate::config::{MqttSettings, RecordingSettings, Settings};
 use crate::playback::{PlaybackError, Sink};
-use crate::{mqtt, record};
+use crate::{mqtt, participant, record};
 
 /// A setting that the subsystem itself refuses, although its form is right.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +48,29 @@ pub fn media(settings: &Settings) -> Result<MediaConfig, SettingError> {
         audio: AudioConfig { bitrate: settings.audio.bitrate },
         speaker: Sink::parse(&settings.speaker)?,
     })
+}
+
+/// `[room]`, and the way to the embedded server.
+pub fn room(settings: &Settings, media: &MediaConfig, box_id: &str, serving: Option<&Serving>) -> RoomConfig {
+    let embedded = serving.and_then(|serving| {
+        let url = format!("ws://{}", serving.http.addresses.http?);
+        Some(Embedded { url, keys: serving.keys.clone() })
+    });
+    let video = participant::VideoConfig {
+        size: media.capture.size,
+        fps: media.capture.fps,
+        bitrate: media.video.bitrate,
+        simulcast: media.simulcast,
+    };
+    RoomConfig {
+        identity: settings.room.identity.clone().unwrap_or_else(|| format!("box-{box_id}")),
+        name: settings.device.name.clone(),
+        url: settings.room.url.clone(),
+        token: settings.room.token.clone(),
+        embedded,
+        video: (media.capture.camera != Source::None).then_some(video),
+        audio: media.capture.microphone != Source::None,
+    }
 }
 
 /// `[recording]`.

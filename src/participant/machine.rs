@@ -185,7 +185,9 @@ impl Machine {
     /// When [`Input::Tick`] is due; None when only an input can change anything.
     pub fn deadline(&self) -> Option<Instant> {
         match self.state {
-            State::Connecting { deadline, .. } => Some(self.dtls_deadline().map_or(deadline, |dtls| dtls.min(deadline))),
+            State::Connecting { deadline, .. } => {
+                Some(self.dtls_deadline().map_or(deadline, |dtls| dtls.min(deadline)))
+            }
             State::Resuming { deadline, attempt: Attempt::At(at), .. } => Some(at.min(deadline)),
             State::Resuming { deadline, .. } => Some(deadline),
             State::BackingOff { until } => Some(until),
@@ -205,7 +207,11 @@ impl Machine {
             (State::Disconnected, _) => Vec::new(),
             (_, Input::Leave(Leave::Disconnect(reason))) => {
                 self.state = State::Over;
-                vec![Action::Close { goodbye: false }, Action::Report(Report::Left { reason }), Action::Finish]
+                vec![
+                    Action::Close { goodbye: false },
+                    Action::Report(Report::Left { reason }),
+                    Action::Finish,
+                ]
             }
             (_, Input::Peer(side, state)) => self.peer(now, side, state),
             (State::Connecting { .. }, input) => self.connecting(now, input),
@@ -298,7 +304,9 @@ impl Machine {
             PeerState::PathFound if !progress.connected => _ = progress.path_found.get_or_insert(now),
             PeerState::PathFound => {}
             PeerState::Connected => *progress = Progress { connected: true, path_found: None },
-            PeerState::Connecting | PeerState::Disconnected | PeerState::Failed => *progress = Progress::default(),
+            PeerState::Connecting | PeerState::Disconnected | PeerState::Failed => {
+                *progress = Progress::default()
+            }
         }
         let reason = || format!("the media path of the {side:?} connection is lost");
         match (&self.state, state) {
@@ -366,7 +374,9 @@ impl Machine {
         }
         let (delay, reason) = match failure {
             Failure::Refused(reason) => (self.refused.next_delay(&mut self.rng), reason),
-            Failure::Gone(reason) | Failure::Trouble(reason) => (self.backoff.next_delay(&mut self.rng), reason),
+            Failure::Gone(reason) | Failure::Trouble(reason) => {
+                (self.backoff.next_delay(&mut self.rng), reason)
+            }
         };
         self.state = State::BackingOff { until: now + delay };
         vec![Action::Close { goodbye: false }, Action::Report(Report::BackingOff { reason, delay })]

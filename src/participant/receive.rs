@@ -130,7 +130,9 @@ impl Voice {
             };
             match decoded {
                 Ok(samples) => self.sink.push(&self.pcm[..samples.min(MAX_SAMPLES)]),
-                Err(error) => tracing::debug!(%error, track = self.source.track_sid, "undecodable Opus packet"),
+                Err(error) => {
+                    tracing::debug!(%error, track = self.source.track_sid, "undecodable Opus packet")
+                }
             }
         }
     }
@@ -193,7 +195,8 @@ mod tests {
             for ssrc in [7].into_iter().filter(|_| !lost).chain([8].into_iter().filter(|_| unknown)) {
                 let at = start + std::time::Duration::from_millis(20 * index as u64);
                 let (sequence, payload) = (index as u16, payload.clone().into());
-                let packet = ReceivedPacket { ssrc, sequence, timestamp_48k: 960 * index as u32, payload, at };
+                let packet =
+                    ReceivedPacket { ssrc, sequence, timestamp_48k: 960 * index as u32, payload, at };
                 packets.send(packet).await.unwrap();
             }
         }

@@ -15,16 +15,16 @@ use super::{Config, Event, Listener, open};
 use crate::base::clock;
 use crate::media::{Stream, Wants};
 use crate::rtc::peer::{
-    EVENT_CAPACITY, IceServer, PeerError, PeerEvent, PeerSettings, PeerState, PublisherPeer, Side, SubscriberPeer,
-    media_sources,
+    EVENT_CAPACITY, IceServer, PeerError, PeerEvent, PeerSettings, PeerState, PublisherPeer, Side,
+    SubscriberPeer, media_sources,
 };
 use crate::rtc::signal::client::{SignalError, SignalSocket};
 use crate::rtc::signal::proto::signal_request::Message as Request;
 use crate::rtc::signal::proto::signal_response::Message as Response;
 use crate::rtc::signal::proto::{
-    self, ClientConfigSetting, DisconnectReason, JoinResponse, LeaveRequest, MuteTrackRequest, ParticipantInfo, Ping,
-    ReconnectResponse, SessionDescription, SignalTarget, SyncState, TrackInfo, TrackPublishedResponse,
-    TrickleRequest, UpdateSubscription, request_response,
+    self, ClientConfigSetting, DisconnectReason, JoinResponse, LeaveRequest, MuteTrackRequest,
+    ParticipantInfo, Ping, ReconnectResponse, SessionDescription, SignalTarget, SyncState, TrackInfo,
+    TrackPublishedResponse, TrickleRequest, UpdateSubscription, request_response,
 };
 
 /// What every session of this box needs.
@@ -161,7 +161,11 @@ impl Session {
     }
 
     /// Goes on with a new signalling connection.
-    pub async fn resume(&mut self, socket: SignalSocket, _response: ReconnectResponse) -> Result<Option<Input>, SessionError> {
+    pub async fn resume(
+        &mut self,
+        socket: SignalSocket,
+        _response: ReconnectResponse,
+    ) -> Result<Option<Input>, SessionError> {
         self.socket = Some(socket);
         self.heartbeat.heard = clock::now();
         self.full_update_due = true;
@@ -286,7 +290,11 @@ impl Session {
             }
             Response::Leave(request) => return Ok(Some(Input::Leave(open::leave(&request)))),
             Response::RequestResponse(response) if response.reason != request_response::Reason::Ok as i32 => {
-                tracing::warn!(reason = response.reason, message = response.message, "the server refused a request");
+                tracing::warn!(
+                    reason = response.reason,
+                    message = response.message,
+                    "the server refused a request"
+                );
             }
             other => tracing::trace!(?other, "not for us"),
         }
@@ -316,7 +324,9 @@ impl Session {
             return Ok(());
         }
         let added = match (SignalTarget::try_from(trickle.target), &self.publisher) {
-            (Ok(SignalTarget::Publisher), Some(publisher)) => publisher.add_candidate(&trickle.candidate_init).await,
+            (Ok(SignalTarget::Publisher), Some(publisher)) => {
+                publisher.add_candidate(&trickle.candidate_init).await
+            }
             (Ok(SignalTarget::Subscriber), _) => self.subscriber.add_candidate(&trickle.candidate_init).await,
             _ => Ok(()),
         };
@@ -327,8 +337,13 @@ impl Session {
         Ok(())
     }
 
-    async fn participants(&mut self, infos: &[ParticipantInfo], complete: bool) -> Result<Option<Input>, SessionError> {
-        let Change { subscribe, unsubscribe, participants, can_publish } = self.roster.update(infos, complete);
+    async fn participants(
+        &mut self,
+        infos: &[ParticipantInfo],
+        complete: bool,
+    ) -> Result<Option<Input>, SessionError> {
+        let Change { subscribe, unsubscribe, participants, can_publish } =
+            self.roster.update(infos, complete);
         for (track_sids, on) in [(unsubscribe, false), (subscribe, true)] {
             if !track_sids.is_empty() {
                 self.send(Request::Subscription(subscription(track_sids, on))).await?;
@@ -338,8 +353,10 @@ impl Session {
             (self.context.events)(Event::ParticipantsChanged(count));
         }
         let config = &self.context.config;
-        let let_in = can_publish == Some(true) && self.publisher.is_none() && (config.audio || config.video.is_some());
-        Ok(let_in.then(|| Input::Leave(super::machine::Leave::Reconnect("permission to publish given".into()))))
+        let let_in =
+            can_publish == Some(true) && self.publisher.is_none() && (config.audio || config.video.is_some());
+        Ok(let_in
+            .then(|| Input::Leave(super::machine::Leave::Reconnect("permission to publish given".into()))))
     }
 
     async fn muted_by_room(&mut self, mute: &MuteTrackRequest) -> Result<(), SessionError> {
@@ -393,7 +410,8 @@ impl Session {
     }
 
     async fn ping(&mut self) -> Result<(), SessionError> {
-        if self.socket.is_some() && clock::now().duration_since(self.heartbeat.heard) > self.heartbeat.timeout {
+        if self.socket.is_some() && clock::now().duration_since(self.heartbeat.heard) > self.heartbeat.timeout
+        {
             return Err(SignalError::Timeout(self.heartbeat.timeout).into());
         }
         let ping = Ping { timestamp: wall_ms(), rtt: self.heartbeat.rtt_ms };

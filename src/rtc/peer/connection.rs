@@ -6,8 +6,9 @@ use async_trait::async_trait;
 use tokio::sync::mpsc;
 use webrtc::error::Error;
 use webrtc::peer_connection::{
-    PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler, RTCIceCandidateInit, RTCIceConnectionState,
-    RTCPeerConnectionIceEvent, RTCPeerConnectionState, RTCSdpType, RTCSessionDescription, Registry,
+    PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler, RTCIceCandidateInit,
+    RTCIceConnectionState, RTCPeerConnectionIceEvent, RTCPeerConnectionState, RTCSdpType,
+    RTCSessionDescription, Registry,
 };
 
 use super::engine;
@@ -110,7 +111,8 @@ struct Handler {
 
 impl Handler {
     fn tell(&self, event: PeerEvent) {
-        if let Err(mpsc::error::TrySendError::Full((side, event))) = self.events.try_send((self.side, event)) {
+        if let Err(mpsc::error::TrySendError::Full((side, event))) = self.events.try_send((self.side, event))
+        {
             tracing::warn!(?side, ?event, "event lost: the session is too slow");
         }
     }

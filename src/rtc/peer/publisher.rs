@@ -93,11 +93,13 @@ impl PublisherPeer {
         let connection = Connection::new(Side::Publisher, settings, registry, events).await?;
         let mut peer = PublisherPeer { connection, labels, layers, video: None, audio: None };
         if let Some(video) = &tracks.video {
-            let attached = peer.attach(&video.cid, RtpCodecKind::Video, engine::h264(), video_streams).await?;
+            let attached =
+                peer.attach(&video.cid, RtpCodecKind::Video, engine::h264(), video_streams).await?;
             peer.video = Some(attached);
         }
         if let Some(audio) = &tracks.audio {
-            let attached = peer.attach(&audio.cid, RtpCodecKind::Audio, engine::opus(), audio_streams).await?;
+            let attached =
+                peer.attach(&audio.cid, RtpCodecKind::Audio, engine::opus(), audio_streams).await?;
             peer.audio = Some(attached);
         }
         Ok(peer)
@@ -114,7 +116,8 @@ impl PublisherPeer {
             rtp_coding_parameters: RTCRtpCodingParameters {
                 rid: rid.into(),
                 ssrc: Some(ssrc),
-                rtx: (kind == RtpCodecKind::Video).then(|| RTCRtpRtxParameters { ssrc: rand::rng().random() }),
+                rtx: (kind == RtpCodecKind::Video)
+                    .then(|| RTCRtpRtxParameters { ssrc: rand::rng().random() }),
                 fec: None,
             },
             codec: codec.clone(),
@@ -173,7 +176,8 @@ impl PublisherPeer {
     /// Where pictures go in; None without a camera.
     pub fn video_sender(&self) -> Option<VideoSender> {
         let video = self.video.as_ref()?;
-        let out = |&(ssrc, _): &(u32, &'static str)| RtpOut::new(ssrc, engine::H264_PAYLOAD_TYPE, ClockRate::VIDEO);
+        let out =
+            |&(ssrc, _): &(u32, &'static str)| RtpOut::new(ssrc, engine::H264_PAYLOAD_TYPE, ClockRate::VIDEO);
         let streams = self.layers.iter().copied().zip(video.streams.iter().map(out));
         Some(VideoSender::new(video.track.clone(), streams.collect()))
     }

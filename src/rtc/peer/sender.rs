@@ -106,7 +106,8 @@ async fn send(track: &TrackLocalStaticRTP, packet: rtp::Packet) -> Result<(), Pe
 
 async fn send_report(track: &TrackLocalStaticRTP, report: Option<SenderReport>) -> Result<(), PeerError> {
     let Some(report) = report else { return Ok(()) };
-    let failed = |source| PeerError::Rtc { side: Side::Publisher, what: "reporting", source: Box::new(source) };
+    let failed =
+        |source| PeerError::Rtc { side: Side::Publisher, what: "reporting", source: Box::new(source) };
     track.write_rtcp(vec![Box::new(report)]).await.map_err(failed)
 }
 
@@ -168,8 +169,11 @@ impl AudioSender {
         if let Some(id) = self.level_id {
             let level = unit.audio_level.min(127);
             let voice = u8::from(level <= VOICE_LEVEL) << 7;
-            let failed =
-                |source| PeerError::Rtc { side: Side::Publisher, what: "audio level", source: Box::new(source) };
+            let failed = |source| PeerError::Rtc {
+                side: Side::Publisher,
+                what: "audio level",
+                source: Box::new(source),
+            };
             packet.header.set_extension(id, Bytes::copy_from_slice(&[voice | level])).map_err(failed)?;
         }
         send(&self.track, packet).await?;

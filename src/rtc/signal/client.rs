@@ -108,8 +108,9 @@ impl SignalSocket {
         let mut request = url.rtc(query).into_client_request().map_err(|error| unreachable(error.into()))?;
         let bearer = HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| SignalError::Token)?;
         request.headers_mut().insert("Authorization", bearer);
-        let tcp =
-            TcpStream::connect((url.host.as_str(), url.port)).await.map_err(|error| unreachable(error.into()))?;
+        let tcp = TcpStream::connect((url.host.as_str(), url.port))
+            .await
+            .map_err(|error| unreachable(error.into()))?;
         // Signalling is small messages that somebody waits for.
         tcp.set_nodelay(true).map_err(|error| unreachable(error.into()))?;
         let config = WebSocketConfig::default()
@@ -146,7 +147,9 @@ impl SignalSocket {
         loop {
             let message = match self.socket.next().await {
                 None => return Err(SignalError::Closed),
-                Some(Err(WsError::ConnectionClosed | WsError::AlreadyClosed)) => return Err(SignalError::Closed),
+                Some(Err(WsError::ConnectionClosed | WsError::AlreadyClosed)) => {
+                    return Err(SignalError::Closed);
+                }
                 Some(Err(error)) => return Err(SignalError::Lost(Box::new(error))),
                 Some(Ok(message)) => message,
             };

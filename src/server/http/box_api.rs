@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use axum::Json;
 use axum::body::{Body, Bytes};
@@ -23,6 +23,7 @@ use super::refusal::Refusal;
 use crate::base::{clock, ids};
 use crate::control::{self, Code, Command, CommandError, Origin, Reply};
 use crate::room::Grant;
+use crate::room::token::Keys;
 
 /// Largest body; as large as an MQTT command may be.
 const BODY_BYTES: usize = 16 * 1024;
@@ -118,6 +119,11 @@ struct GuestLink {
     name: String,
 }
 
+/// The guest page of `room` with a token in its fragment, good from `now` for 24 hours.
+pub(super) fn guest_path(keys: &Keys, room: &str, name: &str, now: SystemTime) -> String {
+    format!("/rooms/{}#t={}", escaped(room), keys.mint_guest(room, name, GUEST_LIFETIME, now))
+}
+
 /// `POST /box/guest-link`: many may use one link.
 pub(super) async fn guest_link(
     _: Access,
@@ -132,8 +138,7 @@ pub(super) async fn guest_link(
         return Err(Refusal::bad_request("name: at most 128 characters"));
     }
     let now = clock::wall();
-    let token = app.deps.keys.mint_guest(room, &wanted.name, GUEST_LIFETIME, now);
-    let path = format!("/rooms/{}#t={token}", escaped(room));
+    let path = guest_path(&app.deps.keys, room, &wanted.name, now);
     let url = format!("{}{path}", shareable_base(&app, via, &headers));
     Ok(Json(json!({"url": url, "path": path, "expires_at": control::rfc3339(now + GUEST_LIFETIME)})))
 }

@@ -120,6 +120,7 @@ pub struct Http {
     /// Where it listens.
     pub addresses: Addresses,
     admin: Admin,
+    keys: Arc<Keys>,
     tasks: TaskTracker,
     shutdown: Shutdown,
     cut: Shutdown,
@@ -150,7 +151,8 @@ pub async fn start(config: Config, deps: Deps, shutdown: Shutdown) -> Result<Htt
         None => None,
     };
     let addresses = Addresses { http: local(&plain), https: local(&secure) };
-    let (tasks, cut, admin) = (TaskTracker::new(), Shutdown::new(), deps.admin.clone());
+    let (tasks, cut) = (TaskTracker::new(), Shutdown::new());
+    let (admin, keys) = (deps.admin.clone(), deps.keys.clone());
     let app = Arc::new(App {
         picture: picture::Pictures::new(deps.picture.clone()),
         config,
@@ -170,7 +172,7 @@ pub async fn start(config: Config, deps: Deps, shutdown: Shutdown) -> Result<Htt
         tasks.spawn(keep_certificate(tls, shutdown.clone()));
     }
     tracing::info!(%addresses, "HTTP service");
-    Ok(Http { addresses, admin, tasks, shutdown, cut })
+    Ok(Http { addresses, admin, keys, tasks, shutdown, cut })
 }
 
 impl Http {
@@ -180,8 +182,14 @@ impl Http {
         self.addresses.urls().map(|base| format!("{base}/admin?code={code}")).collect()
     }
 
+    /// A link for any number of guests to `room`, under each address it can be opened by.
+    pub fn guest_links(&self, room: &str) -> Vec<String> {
+        let path = box_api::guest_path(&self.keys, room, "", clock::wall());
+        self.addresses.urls().map(|base| format!("{base}{path}")).collect()
+    }
+
     /// Waits for the shutdown token, then for open requests, at most 3 s; then cuts them.
-    pub async fn finished(self) {
+    pub async fn finished(&self) {
         self.shutdown.cancelled().await;
         self.tasks.close();
         if tokio::time::timeout(DRAIN_TIMEOUT, self.tasks.wait()).await.is_err() {
