@@ -32,10 +32,17 @@ describe("the box's state in words", () => {
     expect(words.detail).toContain("Storage is slow");
   });
 
-  it("tells a muted microphone from one that is missing", () => {
-    expect(deviceWords({ status: "ok", device: "hw:1", muted: true })).toEqual({ text: "Muted", detail: "hw:1", tone: "warn" });
-    expect(deviceWords({ status: "missing", reason: "unplugged" })).toEqual({ text: "Not found", detail: "Unplugged", tone: "bad" });
+  it("tells a muted microphone from one that failed", () => {
+    expect(deviceWords({ status: "running", device: "hw:1", muted: true })).toEqual({ text: "Muted", detail: "hw:1", tone: "warn" });
+    expect(deviceWords({ status: "failed", reason: "unplugged" })).toEqual({ text: "Failed, trying again", detail: "Unplugged", tone: "bad" });
     expect(deviceWords(undefined).text).toBe("Unknown");
+  });
+
+  it("says that a full disk stopped the recording and why a write is tried again", () => {
+    const full = recordingWords({ on: false, status: "disk_full", reason: "less than 1 GiB is left" }, START);
+    expect(full).toEqual({ text: "Stopped: the disk is full", detail: "Less than 1 GiB is left", tone: "bad" });
+    expect(recordingWords({ on: true, status: "retrying" }, START).tone).toBe("bad");
+    expect(recordingWords({ on: false, reason: "no_camera" }, START)).toEqual({ text: "Not recording", detail: "No camera", tone: "bad" });
   });
 
   it("shows a status that it does not know instead of hiding it", () => {

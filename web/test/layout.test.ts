@@ -17,6 +17,11 @@ describe("tiles in a rectangle", () => {
     }
   });
 
+  it("keep the columns that they were asked to keep", () => {
+    expect(fitGrid(2, 374, 500, 8, 1).columns).toBe(1);
+    expect(fitGrid(2, 374, 500, 8, 1, 2)).toEqual({ columns: 2, tileWidth: 183, tileHeight: 183 });
+  });
+
   it("scroll instead of becoming too small", () => {
     const fit = fitGrid(60, 374, 600, 8);
     expect(fit.columns).toBe(2);

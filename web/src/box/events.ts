@@ -19,6 +19,8 @@ export class StateStream {
   private source: EventSource | undefined;
   private readonly newest = new NewestState();
   private attempt = 0;
+  /** The session is over: only a new one, and so a new page, goes on. */
+  private ended = false;
   private timer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(private readonly listener: StreamListener) {}
@@ -72,6 +74,7 @@ export class StateStream {
 
   /** Asks for the state first: that tells a box that is away from a session that ended. */
   private async comeBack(): Promise<void> {
+    if (this.ended) return;
     try {
       const state = await getState(CHECK_ANSWER_MS);
       this.open();
@@ -94,7 +97,7 @@ export class StateStream {
 
   /** A half-open connection is silent for ever; a request tells. */
   private async check(): Promise<void> {
-    if (this.source?.readyState === EventSource.CLOSED) return;
+    if (this.source?.readyState === EventSource.CLOSED) return this.comeBack();
     try {
       this.accept(await getState(CHECK_ANSWER_MS));
     } catch (error) {
@@ -107,6 +110,7 @@ export class StateStream {
     if (error instanceof BoxError && error.status === 401) {
       clearTimeout(this.timer);
       this.source?.close();
+      this.ended = true;
       this.listener.onUnauthorized();
       return;
     }

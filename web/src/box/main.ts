@@ -33,14 +33,16 @@ function recordingKey(state: State): string {
 }
 
 function onConnected(connected: boolean): void {
-  const cameBack = connected && !box.connected && box.state !== undefined;
+  const cameBack = connected && !box.connected && (box.state !== undefined || box.info === undefined);
   box.connected = connected;
   byId("lost").hidden = connected;
-  if (cameBack) void loadInfo();
+  // A box that was away may have another name or version now. The next return asks again.
+  if (cameBack) void loadInfo().catch(() => undefined);
   render();
 }
 
 function signedOut(): void {
+  picture.stop();
   byId("app").hidden = true;
   byId("signed-out").hidden = false;
   document.title = "Admin link needed";

@@ -11,6 +11,7 @@ export class Panel {
   private readonly microphone = byId<HTMLButtonElement>("microphone");
   private readonly notice = byId("notice");
   private readonly pending = new Set<string>();
+  private lastConnected = Date.now();
 
   constructor(private readonly box: Box) {
     this.record.addEventListener("click", () => {
@@ -59,7 +60,9 @@ export class Panel {
     setText(pill, connected ? "Connected" : state ? "Connection lost" : "Connecting…");
     document.body.classList.toggle("stale", !connected && state !== undefined);
     if (!state) return;
-    const now = Date.now() + this.box.clockAheadMs;
+    // Without news the running time stands still: it is the last known one.
+    if (connected) this.lastConnected = Date.now();
+    const now = this.lastConnected + this.box.clockAheadMs;
     show("state-room", roomWords(state.room), state.room?.status ?? "none");
     const recording = state.recording?.on ? (state.recording.status ?? "on") : "off";
     show("state-recording", recordingWords(state.recording, now), recording);

@@ -25,18 +25,26 @@ export class Picture {
   private timer: ReturnType<typeof setTimeout> | undefined;
   private frames = 0;
   private still = 0;
+  private stopped = false;
 
   /** `boxIdentity` is the box's identity in the room, `box-<id>`. */
   constructor(private readonly boxIdentity: () => string | undefined) {}
 
   start(): void {
     const next = async () => {
+      if (this.stopped) return;
       const began = performance.now();
       if (!document.hidden && this.frame.dataset.mode !== "webrtc") await this.refresh();
       setTimeout(() => void next(), Math.max(100, JPEG_EVERY_MS - (performance.now() - began)));
     };
     void next();
     setInterval(() => this.judgeLiveness(), JUDGE_EVERY_MS);
+  }
+
+  /** Ends everything, for a page that has nothing to show any more. */
+  stop(): void {
+    this.stopped = true;
+    this.follow(undefined);
   }
 
   /** The room that the box is joined to, or undefined: WebRTC follows it. */

@@ -16,6 +16,7 @@ export interface RecordingState {
   started_at?: string | number;
   bytes?: number;
   status?: string;
+  reason?: string;
 }
 
 export interface DeviceState {

@@ -42,24 +42,16 @@ export function deviceWords(device: DeviceState | undefined): Words {
   const detail = device.reason ? sentence(device.reason) : deviceDetail(device);
   const more = detail === "" ? {} : { detail };
   switch (device.status) {
-    case "ok":
-    case "on":
-    case "active":
     case "running":
-    case "ready":
       return device.muted
         ? { text: "Muted", tone: "warn", ...more }
         : { text: "On", tone: "good", ...more };
+    case "starting":
+      return { text: "Starting…", tone: "busy", ...more };
     case "off":
-    case "none":
-    case "disabled":
       return { text: "Off", tone: "off", ...more };
-    case "missing":
-    case "device_missing":
-      return { text: "Not found", tone: "bad", ...more };
     case "failed":
-    case "error":
-      return { text: "Failed", tone: "bad", ...more };
+      return { text: "Failed, trying again", tone: "bad", ...more };
     default:
       return { text: sentence(device.status), tone: "busy", ...more };
   }
@@ -74,10 +66,14 @@ function deviceDetail(device: DeviceState): string {
 
 /** `now` is the box's own time, milliseconds since 1970. */
 export function recordingWords(recording: RecordingState | undefined, now: number): Words {
-  if (!recording?.on) {
-    if (recording?.status === "failed") return { text: "Recording failed", tone: "bad" };
-    return { text: "Not recording", tone: "off" };
+  const why = recording?.reason ? { detail: sentence(recording.reason) } : {};
+  if (recording?.status === "disk_full") {
+    return { text: "Stopped: the disk is full", tone: "bad", detail: "What was recorded is whole.", ...why };
   }
+  if (recording?.status === "retrying") {
+    return { text: "Writing failed, trying again in a new file", tone: "bad", ...why };
+  }
+  if (!recording?.on) return { text: "Not recording", tone: why.detail ? "bad" : "off", ...why };
   const started = parseTime(recording.started_at);
   const parts = [
     started === undefined ? "Recording" : `Recording ${formatDuration(now - started)}`,
@@ -91,19 +87,9 @@ export function recordingWords(recording: RecordingState | undefined, now: numbe
         detail: "Storage is slow: the disk does not keep up, a power cut now may lose more than a second.",
         tone: "warn",
       };
-    case "starting":
-      return { text: "Recording is starting…", tone: "busy" };
-    case "stopping":
-    case "finishing":
-      return { text: "Recording is being finished…", tone: "busy" };
-    case "failed":
-      return { text: "Recording failed", tone: "bad" };
     case undefined:
     case "recording":
-    case "running":
-    case "active":
-    case "ok":
-      return { text, tone: "good" };
+      return { text, tone: "good", ...why };
     default:
       return { text, detail: sentence(recording.status), tone: "warn" };
   }

@@ -11,11 +11,18 @@ const MIN_TILE_WIDTH = 150;
 
 /**
  * The columns that make `count` tiles of width:height `ratio` largest in a rectangle,
- * with `gap` between them.
+ * with `gap` between them and at least `minColumns` columns.
  */
-export function fitGrid(count: number, width: number, height: number, gap: number, ratio = 16 / 9): Grid {
-  let best: Grid = { columns: 1, tileWidth: 0, tileHeight: 0 };
-  for (let columns = 1; columns <= Math.max(1, count); columns += 1) {
+export function fitGrid(
+  count: number,
+  width: number,
+  height: number,
+  gap: number,
+  ratio = 16 / 9,
+  minColumns = 1,
+): Grid {
+  let best: Grid = { columns: minColumns, tileWidth: 0, tileHeight: 0 };
+  for (let columns = minColumns; columns <= Math.max(minColumns, count); columns += 1) {
     const rows = Math.ceil(Math.max(1, count) / columns);
     const byWidth = (width - gap * (columns - 1)) / columns;
     const byHeight = ((height - gap * (rows - 1)) / rows) * ratio;

@@ -130,7 +130,7 @@ export class Tiles {
     const boxHeight = stacked && boxFirst ? Math.floor((clientWidth * 9) / 16) : 0;
     const restHeight = boxHeight > 0 ? clientHeight - boxHeight - GAP : clientHeight;
     const others = boxHeight > 0 ? count - 1 : count;
-    const fit = fitGrid(others, clientWidth, restHeight, GAP, stacked ? 1 : 16 / 9);
+    const fit = fitGrid(others, clientWidth, restHeight, GAP, stacked ? 1 : 16 / 9, boxHeight > 0 ? 2 : 1);
     this.grid.classList.toggle("box-first", boxHeight > 0);
     this.grid.classList.toggle("stacked", stacked);
     this.grid.style.setProperty("--box-height", `${boxHeight}px`);
