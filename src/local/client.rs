@@ -120,9 +120,7 @@ impl Client {
             Err(source) => Err(ClientError::Io { path: self.path.clone(), source }),
             Ok(Line::End) => Err(no_answer("it hung up".to_owned())),
             Ok(Line::TooLong) => Err(no_answer("a line that is too long".to_owned())),
-            Ok(Line::Whole(line)) => {
-                serde_json::from_slice(&line).map_err(|error| no_answer(error.to_string()))
-            }
+            Ok(Line::Whole(line)) => serde_json::from_slice(&line).map_err(|error| no_answer(error.to_string())),
         }
     }
 }

@@ -208,9 +208,7 @@ async fn outcome(request: &Request, shared: &Shared) -> Reply {
 
 fn links(shared: &Shared, which: Link<'_>) -> Reply {
     match (shared.links)(which) {
-        links if links.is_empty() => {
-            Reply::refused(Code::NotReady, "the box serves no pages: server.enabled is false")
-        }
+        links if links.is_empty() => Reply::refused(Code::NotReady, "the box serves no pages: server.enabled is false"),
         links => Reply::ok("", json!({"urls": links})),
     }
 }

@@ -52,9 +52,7 @@ impl Drop for ControlSocket {
 }
 
 fn make_directory(path: &Path) -> Result<(), Error> {
-    let Some(directory) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) else {
-        return Ok(());
-    };
+    let Some(directory) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) else { return Ok(()) };
     std::fs::DirBuilder::new().recursive(true).mode(0o755).create(directory).map_err(|source| Error::Io {
         doing: "create the directory of",
         path: path.to_owned(),

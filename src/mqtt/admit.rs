@@ -59,9 +59,7 @@ pub(super) fn admit(topics: &Topics, issuers: &[String], message: &Message) -> A
         return Admission::Unanswerable("it has no Response Topic");
     };
     let Ok(client) = topics.client_of_response(response) else {
-        return Admission::Unanswerable(
-            "its Response Topic is not of the form roomd/v1/{fleet}/c/{client}/…",
-        );
+        return Admission::Unanswerable("its Response Topic is not of the form roomd/v1/{fleet}/c/{client}/…");
     };
     let correlation = message.correlation.clone().unwrap_or_default();
     let fits = (1..=MAX_CORRELATION_BYTES).contains(&correlation.len());
@@ -133,10 +131,7 @@ mod tests {
     #[test]
     fn a_proper_command_is_run_for_its_client_or_its_issuer() {
         let Admission::Run(run) = admit(&topics(), &[], &ping()) else { panic!() };
-        assert_eq!(
-            (run.command, run.origin.issuer.as_str(), run.origin.local),
-            (Command::Ping, "app", false)
-        );
+        assert_eq!((run.command, run.origin.issuer.as_str(), run.origin.local), (Command::Ping, "app", false));
         let mut named = ping();
         named.user_properties.push(("issuer".into(), "alice".into()));
         let Admission::Run(run) = admit(&topics(), &["alice".into()], &named) else { panic!() };

@@ -179,7 +179,8 @@ mod tests {
     fn secrets_are_read_anew_each_time_and_a_missing_file_is_named() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("jwt");
-        let access = Access { client_id: "box1".into(), jwt_file: Some(file.clone()), ..Access::default() };
+        let access =
+            Access { client_id: "box1".into(), jwt_file: Some(file.clone()), ..Access::default() };
         assert!(access.credentials().unwrap_err().to_string().contains("jwt_file"));
         for token in ["one", "two"] {
             std::fs::write(&file, format!("{token}\n")).unwrap();

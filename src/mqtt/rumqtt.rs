@@ -9,16 +9,14 @@ use std::time::Duration;
 use rumqttc::mqttbytes::v5::{LastWill, LastWillProperties, Packet, PubAckReason, PublishProperties};
 use rumqttc::{
     AckMode, AsyncClient, ConnectionError, DisconnectReasonCode, EventLoop, MqttOptions, PersistedAckMode,
-    PersistedSession, PublishNoticeError, PublishOptions, PublishResult, QoS, RetainForwardRule,
-    SessionStore, SessionStoreError, SessionStoreKey, StateError, SubscribeFilterInput, SubscribeReasonCode,
+    PersistedSession, PublishNoticeError, PublishOptions, PublishResult, QoS, RetainForwardRule, SessionStore,
+    SessionStoreError, SessionStoreKey, StateError, SubscribeFilterInput, SubscribeReasonCode,
     TlsConfiguration, Transport,
 };
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::link::{
-    Acknowledgement, Delivery, Down, Event, Filter, Full, Link, Message, Publication, Receipt,
-};
+use super::link::{Acknowledgement, Delivery, Down, Event, Filter, Full, Link, Message, Publication, Receipt};
 use super::{Access, Error, tls};
 
 /// The contract's figures.

@@ -232,8 +232,7 @@ impl<'a, L: Link> Session<'a, L> {
                 let content = self.content(document);
                 let publication = document.publication(&self.bridge.topics, &content);
                 let sent = self.publish(What::Document(document), publication);
-                *self.retained(document) =
-                    Retained { dirty: sent == Sent::Full, in_flight: sent == Sent::Yes };
+                *self.retained(document) = Retained { dirty: sent == Sent::Full, in_flight: sent == Sent::Yes };
             }
         }
         while let Some((id, publication)) = self.bridge.outbox.next(clock::now()) {
@@ -283,7 +282,8 @@ impl<'a, L: Link> Session<'a, L> {
             self.flush();
             self.documents = [Retained::default(); 3];
             let bridge = &self.bridge;
-            let offline = documents::status("offline", &bridge.config.boot_id, bridge.conn_seq, "stopping");
+            let offline =
+                documents::status("offline", &bridge.config.boot_id, bridge.conn_seq, "stopping");
             let offline = Document::Status.publication(&bridge.topics, &offline);
             if self.publish(What::Farewell, offline) == Sent::Yes {
                 let _ = tokio::time::timeout(FAREWELL, self.until_farewell()).await;
