@@ -77,7 +77,11 @@ async fn the_test_source_shows_and_sounds_until_it_is_told_to_stop() {
     let watch = shutdown.clone();
     let look = std::thread::spawn(move || {
         let (mut images, mut frames) = (Vec::new(), Vec::new());
-        while images.len() < 5 || frames.len() < 5 {
+        // At most a minute.
+        for _ in 0..1500 {
+            if images.len() >= 5 && frames.len() >= 5 {
+                break;
+            }
             if let Received::Frame(frame) = seen.recv(Duration::from_millis(20)) {
                 images.push(frame);
             }
@@ -94,6 +98,7 @@ async fn the_test_source_shows_and_sounds_until_it_is_told_to_stop() {
     );
     assert!(camera.is_ok() && microphone.is_ok() && latest.get().is_none());
     let (images, frames) = look.join().unwrap();
+    assert!(images.len() >= 5 && frames.len() >= 5);
     assert!(images.windows(2).all(|pair| pair[0].captured < pair[1].captured));
     let gap = |pair: &[Arc<AudioFrame>]| pair[1].captured.since(pair[0].captured);
     assert!(frames.windows(2).all(|pair| gap(pair).as_millis() % 20 == 0 && !gap(pair).is_zero()));

@@ -85,6 +85,10 @@ impl OpusDecoder {
     /// # Errors
     /// When the packet is not Opus; the decoder stays usable.
     pub fn decode(&mut self, packet: &[u8]) -> Result<&[i16], CodecError> {
+        if packet.is_empty() {
+            // libopus would take it for a loss that fills the buffer.
+            return self.conceal(None);
+        }
         let samples =
             self.decoder.decode(packet, self.samples.as_mut_slice(), false).map_err(error("decode"))?;
         Ok(&self.samples[..samples.min(MAX_PACKET_SAMPLES)])

@@ -168,6 +168,7 @@ fn lost_and_damaged_opus_packets_are_concealed() {
     assert_eq!(decoder.decode(&packets[19]).unwrap().len(), FRAME_SAMPLES);
     let made_up = decoder.conceal(None).unwrap();
     assert!(crate::media::level::dbov(made_up) < 60);
+    assert_eq!(decoder.decode(&[]).unwrap().len(), FRAME_SAMPLES);
     assert!(decoder.decode(&[0xff; 3]).is_err());
     assert!(decoder.decode(&packets[0]).is_ok());
 }

@@ -126,7 +126,7 @@ impl Speaker {
         self.mixes += 1;
         let Some(file) = &mut self.file else { return Ok(()) };
         file.write(&mix)?;
-        if self.mixes % HEADER_EVERY == 0 { file.update_header() } else { Ok(()) }
+        if self.mixes.is_multiple_of(HEADER_EVERY) { file.update_header() } else { Ok(()) }
     }
 
     fn close(mut self) -> Result<(), PlaybackError> {

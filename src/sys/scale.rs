@@ -26,7 +26,12 @@ pub struct I420Mut<'a> {
 fn fits(width: u32, height: u32, (y, u, v): (usize, usize, usize)) -> bool {
     let in_range = (2..=16_384).contains(&width) && (2..=16_384).contains(&height);
     let luma = width as usize * height as usize;
-    in_range && width % 2 == 0 && height % 2 == 0 && y >= luma && u >= luma / 4 && v >= luma / 4
+    in_range
+        && width.is_multiple_of(2)
+        && height.is_multiple_of(2)
+        && y >= luma
+        && u >= luma / 4
+        && v >= luma / 4
 }
 
 /// Scales all of `from` into all of `to` with the box filter (for 2:1 and 4:1 libyuv has fast paths). Returns

@@ -100,15 +100,15 @@ fn draw_background(frame: &mut VideoFrame, size: Size, name: &str) {
     u.fill(136);
     v.fill(120);
     let mut canvas = Canvas::new(frame);
-    let plate = (width / 32 & !1, width * 3 / 32 & !1);
-    canvas.fill(plate.0, plate.1, width - 2 * plate.0, width / 6 & !1, PLATE);
+    let plate = ((width / 32) & !1, (width * 3 / 32) & !1);
+    canvas.fill(plate.0, plate.1, width - 2 * plate.0, (width / 6) & !1, PLATE);
     let dot = (width / 213).max(1);
     let longest = (width - width / 8) / (font::ADVANCE * dot);
     let name: String = name.chars().take(longest).collect();
     canvas.text(&name, width / 16, width / 16 + width / 20, dot, WHITE.0);
-    let (bar, top) = (width / BARS.len(), width * 9 / 32 & !1);
+    let (bar, top) = (width / BARS.len(), (width * 9 / 32) & !1);
     for (n, colour) in BARS.into_iter().enumerate() {
-        canvas.fill(n * bar & !1, top, width, height / 16 & !1, colour);
+        canvas.fill((n * bar) & !1, top, width, (height / 16) & !1, colour);
     }
 }
 
