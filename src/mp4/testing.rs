@@ -37,8 +37,7 @@ pub(crate) fn pictures_at(
     let chroma = vec![128; width * height / 4];
     (0..count)
         .map(|index| {
-            let luma: Vec<u8> =
-                (0..width * height).map(|at| ((at % width) + 2 * (at / width) + 5 * index) as u8).collect();
+            let luma = drawn(index, width, height);
             if index % gop == 0 {
                 encoder.force_intra_frame();
             }
@@ -55,6 +54,18 @@ pub(crate) fn pictures_at(
             }
         })
         .collect()
+}
+
+/// A moving gradient with a moving fine grain in an eighth of it, so that there is something to encode.
+fn luma_at(x: usize, y: usize, picture: usize) -> u8 {
+    let grain =
+        (x.wrapping_mul(2_654_435_761) ^ y.wrapping_mul(40_503) ^ picture.wrapping_mul(97_003)) >> 7 & 31;
+    (x + 2 * y + 5 * picture + if x % 64 < 8 { grain } else { 0 }) as u8
+}
+
+/// The luma plane of one picture.
+pub(crate) fn drawn(picture: usize, width: usize, height: usize) -> Vec<u8> {
+    (0..width * height).map(|at| luma_at(at % width, at / width, picture)).collect()
 }
 
 /// `count` packets of a 440 Hz tone, the first one at `start`.
