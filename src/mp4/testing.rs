@@ -83,8 +83,9 @@ pub(crate) fn sound(count: usize, start: MediaTime) -> Vec<AccessUnit> {
     let mut out = [0; 2048];
     let mut at = 0usize;
     while packets.len() < count {
-        let samples: Vec<i16> =
-            (at..at + 1024).map(|n| ((n as f64 * 440.0 / 48e3 * 6.2832).sin() * 8000.0) as i16).collect();
+        let samples: Vec<i16> = (at..at + 1024)
+            .map(|n| ((n as f64 * 440.0 / 48e3 * std::f64::consts::TAU).sin() * 8000.0) as i16)
+            .collect();
         at += 1024;
         let made = encoder.encode(&samples, &mut out).unwrap().output_size;
         if made > 0 {
