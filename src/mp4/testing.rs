@@ -37,8 +37,7 @@ pub(crate) fn pictures_at(
     let chroma = vec![128; width * height / 4];
     (0..count)
         .map(|index| {
-            let luma: Vec<u8> =
-                (0..width * height).map(|at| ((at % width) + 2 * (at / width) + 5 * index) as u8).collect();
+            let luma = drawn(index, width, height);
             if index % gop == 0 {
                 encoder.force_intra_frame();
             }
@@ -57,6 +56,18 @@ pub(crate) fn pictures_at(
         .collect()
 }
 
+/// A moving gradient with a moving fine grain in an eighth of it, so that there is something to encode.
+fn luma_at(x: usize, y: usize, picture: usize) -> u8 {
+    let grain =
+        (x.wrapping_mul(2_654_435_761) ^ y.wrapping_mul(40_503) ^ picture.wrapping_mul(97_003)) >> 7 & 31;
+    (x + 2 * y + 5 * picture + if x % 64 < 8 { grain } else { 0 }) as u8
+}
+
+/// The luma plane of one picture.
+pub(crate) fn drawn(picture: usize, width: usize, height: usize) -> Vec<u8> {
+    (0..width * height).map(|at| luma_at(at % width, at / width, picture)).collect()
+}
+
 /// `count` packets of a 440 Hz tone, the first one at `start`.
 pub(crate) fn sound(count: usize, start: MediaTime) -> Vec<AccessUnit> {
     use fdk_aac::enc::{AudioObjectType, BitRate, ChannelMode, Encoder, EncoderParams, Transport};
@@ -72,8 +83,9 @@ pub(crate) fn sound(count: usize, start: MediaTime) -> Vec<AccessUnit> {
     let mut out = [0; 2048];
     let mut at = 0usize;
     while packets.len() < count {
-        let samples: Vec<i16> =
-            (at..at + 1024).map(|n| ((n as f64 * 440.0 / 48e3 * 6.2832).sin() * 8000.0) as i16).collect();
+        let samples: Vec<i16> = (at..at + 1024)
+            .map(|n| ((n as f64 * 440.0 / 48e3 * std::f64::consts::TAU).sin() * 8000.0) as i16)
+            .collect();
         at += 1024;
         let made = encoder.encode(&samples, &mut out).unwrap().output_size;
         if made > 0 {

@@ -247,3 +247,31 @@ impl Teller {
         changed
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slow_storage_is_told_only_of_a_recording_that_else_goes_well_and_bytes_only_when_due() {
+        let shared = Arc::new(Shared::default());
+        let told = Told { status: RecordingStatus::Recording, reason: None, file: None, started_at: None };
+        let told = Arc::new(Mutex::new(told));
+        let progress = watch::Sender::new(Progress::begun());
+        let (health, bytes_at) = (Health::default(), clock::now());
+        let teller = Teller { shared: shared.clone(), told: told.clone(), health, progress, bytes_at };
+        let mut seen = teller.progress.subscribe();
+        assert!(!teller.send(0, false, true) && !seen.has_changed().unwrap());
+        assert!(teller.send(0, true, false));
+        assert_eq!(seen.borrow_and_update().status, RecordingStatus::StorageSlow);
+        told.lock().unwrap().status = RecordingStatus::Retrying;
+        assert!(teller.send(0, true, false));
+        assert_eq!(seen.borrow_and_update().status, RecordingStatus::Retrying);
+        let file = tempfile::tempfile().map(Arc::new).unwrap();
+        shared.wrote(&file, 7);
+        shared.settle();
+        assert!(!teller.send(0, true, false) && !seen.has_changed().unwrap());
+        assert!(!teller.send(0, true, true));
+        assert_eq!(seen.borrow_and_update().bytes, 7);
+    }
+}
