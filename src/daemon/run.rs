@@ -1,0 +1,256 @@
+//! From settings to a running box, and back: everything is opened in order, and stopped in the reverse one.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tracing::{info, warn};
+
+use super::identity::{self, IdentityError};
+use super::lanes;
+use super::logging::{self, LoggingError};
+use super::media::{Media, MediaHub};
+use super::mutator::{self, LaneOutputs, Mutator};
+use super::recording::Recordings;
+use super::room::Rooms;
+use super::settings;
+use super::supervise::{Board, Subsystem, supervise};
+use super::task::Task;
+use crate::base::{Shutdown, clock, ids};
+use crate::config::Settings;
+use crate::control::queue::Policy;
+use crate::control::{ControlHandle, Desired, RoomJoin, StatePublisher};
+use crate::record;
+use crate::store::{Store, StoreError};
+use crate::{local, mqtt};
+
+/// Worker threads for everything that waits: sockets, timers, disks. The work itself has its own threads.
+const WORKERS: usize = 2;
+/// How long the broker may take to hear that the box goes offline.
+const MQTT_STOP: Duration = Duration::from_secs(4);
+/// The exit code after a second signal: ended by SIGINT, as shells count.
+const EXIT_SECOND_SIGNAL: i32 = 130;
+/// How often the supervisor loop says that it turns.
+const BEAT: Duration = Duration::from_secs(1);
+
+/// Why the box does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum DaemonError {
+    /// No log.
+    #[error(transparent)]
+    Logging(#[from] LoggingError),
+    /// The state directory or the box's id.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A setting that only its subsystem understands.
+    #[error("{0}")]
+    Setting(#[from] settings::SettingError),
+    /// The control socket.
+    #[error(transparent)]
+    Local(#[from] local::Error),
+    /// The runtime or the signal handlers.
+    #[error("the system refused {what}: {source}")]
+    System {
+        /// What was asked for.
+        what: &'static str,
+        /// The system's words.
+        source: std::io::Error,
+    },
+}
+
+/// Runs the box until SIGTERM or SIGINT; a second signal ends the process at once.
+///
+/// # Errors
+/// [`DaemonError`] when it cannot start. Whatever fails later is started again and told in the state.
+pub fn run(settings: Settings) -> Result<(), DaemonError> {
+    logging::start(&settings.log)?;
+    info!(version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), "starting");
+    for key in &settings.without_effect {
+        warn!(key, "valid, and without effect in this version");
+    }
+    // A second provider comes in with some library: rustls would panic where none is chosen.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORKERS)
+        .thread_name("net")
+        .enable_all()
+        .build()
+        .map_err(|source| DaemonError::System { what: "a runtime", source })?;
+    let ended = runtime.block_on(life(settings));
+    // Blocking calls that still hang (a dead disk) must not keep the process.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    info!("stopped");
+    ended
+}
+
+/// From the first thing opened to the last one closed.
+async fn life(settings: Settings) -> Result<(), DaemonError> {
+    let mut signals = Signals::listen()?;
+    let running = Running::start(settings).await?;
+    running.tell_ready();
+    let mut beat = tokio::time::interval(BEAT);
+    loop {
+        tokio::select! {
+            _ = beat.tick() => running.beat(),
+            name = signals.next() => {
+                info!(signal = name, "stopping");
+                break;
+            }
+        }
+    }
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+    tokio::spawn(async move {
+        let name = signals.next().await;
+        warn!(signal = name, "second signal: ending at once");
+        std::process::exit(EXIT_SECOND_SIGNAL);
+    });
+    running.stop().await;
+    Ok(())
+}
+
+/// SIGTERM and SIGINT.
+struct Signals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Signals, DaemonError> {
+        let one =
+            |kind| signal(kind).map_err(|source| DaemonError::System { what: "a signal handler", source });
+        Ok(Signals { terminate: one(SignalKind::terminate())?, interrupt: one(SignalKind::interrupt())? })
+    }
+
+    /// The name of the next one.
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}
+
+/// Everything that is stopped again.
+struct Running {
+    hub: MediaHub,
+    media: Media,
+    recorder: Task,
+    room: Task,
+    microphone: Task,
+    mutator: Task,
+    mqtt: Option<Subsystem>,
+    local: Task,
+}
+
+impl Running {
+    /// Opens everything, in this order: state on disk, producers, control, bridges.
+    async fn start(settings: Settings) -> Result<Running, DaemonError> {
+        let state_dir = settings.device.state_dir.clone();
+        let made = identity::box_id(&state_dir)?;
+        let box_id = settings.device.id.clone().unwrap_or(made);
+        info!(box_id, name = settings.device.name, state_dir = %state_dir.display(), "this box");
+        let store = Store::open(&state_dir.join("roomd.db"))?;
+        let recording = settings::recording(&settings.recording);
+        recover(&recording, &store);
+
+        let (board, state, hub) = (Board::default(), StatePublisher::new(clock::wall), MediaHub::default());
+        let media = Media::start(&settings::media(&settings)?, &hub, &board, &state);
+
+        let (control, orders) = ControlHandle::new(&state);
+        let policy = Policy { allow_remote_unmute: settings.control.allow_remote_unmute };
+        let desired = desired(&store, &settings);
+        let (mutator, outputs) = Mutator::new(policy, desired, store.clone(), orders);
+        let LaneOutputs { room, recording: recording_actions, microphone, done } = outputs;
+
+        let recordings = Recordings::new(recording, store.clone(), hub.stream.clone(), state.clone());
+        let told = done.clone();
+        let recorder = Task::spawn("recorder", |shutdown| {
+            lanes::recording(recording_actions, told, recordings, shutdown)
+        });
+        let (told, mute, muted_state) = (done.clone(), hub.mute.clone(), state.clone());
+        let microphone = Task::spawn("microphone", |shutdown| {
+            lanes::microphone(microphone, told, mute, muted_state, shutdown)
+        });
+        let (rooms, seen) = (Rooms {}, state.subscribe());
+        let room = Task::spawn("room", |shutdown| lanes::room(room, done, rooms, seen, shutdown));
+        let mutator = Task::spawn("mutator", |shutdown| mutator.run(shutdown));
+
+        let boot_id = ids::random(12);
+        let (_, info) = watch::channel(json!({"id": box_id, "name": settings.device.name}));
+        let socket = local::Server::bind(&settings.control.socket)?;
+        let links: local::Links = Arc::new(|_| Vec::new());
+        let (for_local, local_info) = (control.clone(), info.clone());
+        let local = Task::spawn("local", |shutdown| socket.run(for_local, local_info, links, shutdown));
+        let mqtt = match &settings.mqtt {
+            None => None,
+            Some(mqtt) => {
+                let config = settings::mqtt(mqtt, &settings.device.fleet, &box_id, &boot_id)?;
+                Some(bridge(config, control, info, &board))
+            }
+        };
+        Ok(Running { hub, media, recorder, room, microphone, mutator, mqtt, local })
+    }
+
+    fn tell_ready(&self) {
+        info!("ready");
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    }
+
+    fn beat(&self) {}
+
+    /// The reverse of the start: capture stops, encoders flush, the recorder finalises, the room is left, MQTT says
+    /// offline and waits for its acknowledgement.
+    async fn stop(mut self) {
+        self.media.stop_producing(&self.hub).await;
+        self.recorder.stop().await;
+        self.room.stop().await;
+        self.microphone.stop().await;
+        self.mutator.stop().await;
+        if let Some(mqtt) = self.mqtt {
+            mqtt.stop(MQTT_STOP).await;
+        }
+        self.local.stop().await;
+        self.media.stop_speaker().await;
+    }
+}
+
+/// The MQTT bridge under supervision.
+fn bridge(
+    config: mqtt::Config,
+    control: ControlHandle,
+    info: watch::Receiver<serde_json::Value>,
+    board: &Board,
+) -> Subsystem {
+    let status = watch::Sender::new(mqtt::BridgeStatus::default());
+    let run =
+        move |shutdown| mqtt::run(config.clone(), control.clone(), info.clone(), status.clone(), shutdown);
+    supervise(board, "mqtt", run, |_| {})
+}
+
+/// Makes whole what the last run could not finish. A damaged disk does not keep the box from starting.
+fn recover(config: &record::Config, store: &Store) {
+    match record::recover(config, store) {
+        Ok(recovered) => {
+            for one in recovered {
+                let (file, status) = (&one.row.file, one.row.status.as_str());
+                info!(file, status, cut_bytes = one.cut_bytes, reason = one.reason, "recording recovered");
+            }
+        }
+        Err(error) => warn!(%error, "recordings of an earlier run could not be looked at"),
+    }
+}
+
+/// What was ordered before this start; the configured room when none ever was.
+fn desired(store: &Store, settings: &Settings) -> Desired {
+    let mut desired = mutator::restored(store);
+    let ever_ordered = store.desired(Desired::ROOM).is_ok_and(|value| value.is_some());
+    if let (false, Some(name)) = (ever_ordered, &settings.room.name) {
+        desired.room = Some(RoomJoin { room: name.clone(), url: None, token: None });
+    }
+    desired
+}
