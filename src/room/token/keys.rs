@@ -181,12 +181,12 @@ fn check_time(claims: &Claims, now: SystemTime) -> Result<(), TokenError> {
         claims.exp.ok_or_else(|| TokenError::Claim("exp is missing: a token must expire".to_owned()))?;
     let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64();
     let leeway = LEEWAY.as_secs_f64();
-    // Not `now > exp + leeway`: a NaN must not pass.
-    if !(now <= exp + leeway) {
+    // JSON knows neither NaN nor infinity.
+    if now > exp + leeway {
         return Err(TokenError::Expired { at: said(exp) });
     }
     match claims.nbf {
-        Some(nbf) if !(now + leeway >= nbf) => Err(TokenError::NotYet { from: said(nbf) }),
+        Some(nbf) if now + leeway < nbf => Err(TokenError::NotYet { from: said(nbf) }),
         _ => Ok(()),
     }
 }

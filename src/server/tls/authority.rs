@@ -56,7 +56,12 @@ pub(super) fn must_reissue(
 ) -> bool {
     server.authority != authority.certificate
         || server.names != names
-        || (now + RENEW_BEFORE).unix_timestamp() >= server.not_after
+        || (ends_soon(server, now) && server.not_after < authority.not_after)
+}
+
+/// (One that ends with its authority cannot be renewed.)
+fn ends_soon(server: &Stored, now: OffsetDateTime) -> bool {
+    (now + RENEW_BEFORE).unix_timestamp() >= server.not_after
 }
 
 /// Makes an authority whose name holds `label` (the box's id), so that two boxes' can be told apart.

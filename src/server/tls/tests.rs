@@ -94,6 +94,20 @@ fn a_box_that_wakes_up_in_1970_still_makes_a_certificate_for_today() {
 }
 
 #[test]
+fn an_authority_at_its_end_is_replaced_once_and_not_before() {
+    let dir = tempfile::tempdir().unwrap();
+    let tls = Tls::open(own_source(&dir), NOW).unwrap();
+    let ca = tls.authority_pem();
+    let late = NOW + Duration::days(3640);
+    assert!(tls.refresh(late).unwrap() && !tls.refresh(late).unwrap());
+    assert_eq!(tls.authority_pem(), ca);
+    let over = NOW + Duration::days(3652);
+    assert!(tls.refresh(over).unwrap() && !tls.refresh(over).unwrap());
+    assert_ne!(tls.authority_pem(), ca);
+    accepted(&tls, "localhost", over).unwrap();
+}
+
+#[test]
 fn given_files_are_used_read_again_and_their_errors_name_the_file() {
     let (dir, made) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (cert_file, key_file) = (dir.path().join("cert.pem"), dir.path().join("key.pem"));
