@@ -209,12 +209,11 @@ impl Bridge {
 
     /// Lets a command run.
     pub(super) fn start(&mut self, admitted: Admitted) {
-        let control = self.control.clone();
+        let Admitted { command, origin, key, expiry, .. } = admitted;
         self.count(|status| status.commands += 1);
-        self.running.spawn(async move {
-            let Admitted { command, origin, key, expiry, .. } = admitted;
-            Ran { key, reply: control.submit(command, origin).await, expiry }
-        });
+        // Given here and not in the task: commands keep their order.
+        let answer = self.control.order(command, origin);
+        self.running.spawn(async move { Ran { key, reply: answer.await, expiry } });
     }
 
     /// Says where the bridge stands. A reason stays until the next one, or until it is online.

@@ -43,6 +43,8 @@ pub struct Config {
     pub groups: Vec<String>,
     /// How long the broker waits before it publishes the last will, in seconds; a short break stays unseen.
     pub will_delay_s: u32,
+    /// After a silence of this length the broker must prove that it still delivers; see `watchdog`.
+    pub probe_after: Duration,
     /// Delay before the first reconnect, and the longest one.
     pub reconnect: (Duration, Duration),
 }
@@ -58,6 +60,7 @@ impl Config {
             issuers: Vec::new(),
             groups: Vec::new(),
             will_delay_s: 15,
+            probe_after: Duration::from_secs(60),
             reconnect: (Duration::from_secs(1), Duration::from_secs(60)),
         }
     }

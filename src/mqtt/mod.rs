@@ -15,9 +15,11 @@ mod documents;
 mod hardware;
 mod link;
 mod outbox;
+mod publisher;
 mod rumqtt;
 mod session;
 mod tls;
+mod watchdog;
 
 pub use bridge::{BridgeStatus, Connection, run};
 pub use client::Requester;

@@ -24,7 +24,7 @@ use super::{Access, Error, tls};
 /// The contract's figures.
 const KEEP_ALIVE_S: u16 = 20;
 const SESSION_EXPIRY_S: u32 = 3600;
-const RECEIVE_MAXIMUM: u16 = 16;
+pub(super) const RECEIVE_MAXIMUM: u16 = 16;
 const MAX_PACKET_BYTES: u32 = 16 * 1024;
 /// Unacknowledged publications of ours. (The library's default sets 14 MiB aside.)
 const IN_FLIGHT: u16 = 32;

@@ -1,19 +1,18 @@
 //! One connection: from CONNACK to its end.
 
 use std::collections::HashMap;
-use std::future::Future;
-use std::pin::Pin;
 use std::time::{Duration, Instant};
 
-use futures_util::StreamExt;
-use futures_util::stream::FuturesUnordered;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tracing::{debug, warn};
 
 use super::admit::{Admission, Admitted, admit};
 use super::bridge::{Bridge, Connection, Ran};
 use super::documents::{self, Document};
-use super::link::{Acknowledgement, Delivery, Down, Event, Filter, Link, Message, Publication};
+use super::link::{Acknowledgement, Down, Event, Filter, Link, Message};
+use super::publisher::{Publisher, Sent, What};
+use super::rumqtt::RECEIVE_MAXIMUM;
+use super::watchdog::{Act, Watchdog};
 use crate::base::{Shutdown, clock};
 use crate::control::dedupe::{Key, Seen};
 use crate::control::{Code, Reply};
@@ -35,30 +34,15 @@ pub(super) enum End {
     Down { down: Down, online_since: Option<Instant> },
 }
 
-/// One of the things published, until its PUBACK.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum What {
-    Document(Document),
-    Reply(u64),
-    Farewell,
-}
-
-/// A retained document: published again when dirty and the last one has arrived, so that the newest wins.
-#[derive(Clone, Copy, Default)]
-struct Retained {
-    dirty: bool,
-    in_flight: bool,
-}
-
 /// The connection with what lives only as long as it.
 pub(super) struct Session<'a, L> {
     bridge: &'a mut Bridge,
     link: L,
+    publisher: Publisher,
     /// Subscribed: documents and replies may flow.
     online_since: Option<Instant>,
-    max_packet_bytes: usize,
-    documents: [Retained; 3],
-    receipts: FuturesUnordered<Pin<Box<dyn Future<Output = (What, Delivery)> + Send>>>,
+    /// Only once the broker lets us hear our own status.
+    watchdog: Option<Watchdog>,
     /// Commands that run; acknowledged to the broker once they are answered.
     unacknowledged: HashMap<Key, Acknowledgement>,
 }
@@ -68,10 +52,9 @@ impl<'a, L: Link> Session<'a, L> {
         Session {
             bridge,
             link,
+            publisher: Publisher::new(),
             online_since: None,
-            max_packet_bytes: usize::MAX,
-            documents: [Retained { dirty: true, in_flight: false }; 3],
-            receipts: FuturesUnordered::new(),
+            watchdog: None,
             unacknowledged: HashMap::new(),
         }
     }
@@ -79,6 +62,13 @@ impl<'a, L: Link> Session<'a, L> {
     /// Serves the connection until it ends, or `shutdown`.
     pub(super) async fn run(mut self, shutdown: &Shutdown) -> End {
         loop {
+            let wake = match self.watch() {
+                Ok(wake) => wake,
+                Err(down) => return End::Down { down, online_since: self.online_since },
+            };
+            if self.online_since.is_some() {
+                self.publisher.flush(self.bridge, &mut self.link);
+            }
             tokio::select! {
                 () = shutdown.cancelled() => {
                     self.farewell().await;
@@ -89,18 +79,39 @@ impl<'a, L: Link> Session<'a, L> {
                     event => self.happened(event),
                 },
                 Some(Ok(ran)) = self.bridge.running.join_next() => self.ran(ran),
-                Some((what, delivery)) = self.receipts.next() => self.delivered(what, delivery),
-                Ok(()) = self.bridge.state.changed() => self.mark(Document::State),
-                Ok(()) = self.bridge.info.changed() => self.mark(Document::Info),
+                (what, delivery) = self.publisher.receipt() => {
+                    self.publisher.delivered(self.bridge, what, &delivery);
+                }
+                Ok(()) = self.bridge.state.changed() => self.publisher.mark(Document::State),
+                Ok(()) = self.bridge.info.changed() => self.publisher.mark(Document::Info),
+                () = until(wake) => {}
             }
-            self.flush();
+        }
+    }
+
+    /// What the watchdog wants; the time to ask it again.
+    fn watch(&mut self) -> Result<Option<Instant>, Down> {
+        let now = clock::now();
+        let Some(watchdog) = &mut self.watchdog else { return Ok(None) };
+        if self.unacknowledged.len() >= usize::from(RECEIVE_MAXIMUM) {
+            watchdog.heard(now);
+        }
+        loop {
+            match watchdog.act(now) {
+                Act::Wait(until) => return Ok(Some(until)),
+                Act::Probe => self.publisher.mark(Document::Status),
+                Act::Deaf => {
+                    let reason = "the broker no longer delivers to us".to_owned();
+                    return Err(Down { reason, overloaded: false });
+                }
+            }
         }
     }
 
     fn happened(&mut self, event: Event) {
         match event {
             Event::Up { max_packet_bytes } => {
-                self.max_packet_bytes = max_packet_bytes.map_or(usize::MAX, |max| max as usize);
+                self.publisher.limit(max_packet_bytes);
                 self.bridge.count(|status| status.connections += 1);
                 self.subscribe();
             }
@@ -110,11 +121,14 @@ impl<'a, L: Link> Session<'a, L> {
         }
     }
 
-    /// On every CONNACK: a broker may have lost the session without saying so.
+    /// On every CONNACK: a broker may have lost the session without saying so. First our own status, see
+    /// [`Session::online`].
     fn subscribe(&mut self) {
+        let topics = &self.bridge.topics;
         let groups = self.bridge.config.groups.iter();
-        let groups = groups.filter_map(|group| self.bridge.topics.group_commands(group).ok());
-        let filters: Vec<_> = std::iter::once(self.bridge.topics.commands())
+        let groups = groups.filter_map(|group| topics.group_commands(group).ok());
+        let filters: Vec<_> = [topics.of_box(Document::Status.leaf()), topics.commands()]
+            .into_iter()
             .chain(groups)
             .map(|topic| Filter { topic, retained: false })
             .collect();
@@ -124,19 +138,29 @@ impl<'a, L: Link> Session<'a, L> {
     }
 
     fn online(&mut self, refusals: Vec<Option<String>>) {
-        let refused = refusals.into_iter().flatten().next();
+        let now = clock::now();
+        let mut refusals = refusals.into_iter();
+        let own_status_refused = refusals.next().flatten().is_some();
+        self.watchdog = (!own_status_refused).then(|| Watchdog::new(self.bridge.config.probe_after, now));
+        let refused = refusals.flatten().next();
         let reason = refused.map(|code| format!("the broker refuses our subscription to commands: {code}"));
         if let Some(reason) = &reason {
             warn!(%reason, "MQTT: connected, but deaf");
         }
-        self.online_since = Some(clock::now());
+        self.online_since = Some(now);
         self.bridge.say(Connection::Online, reason);
     }
 
     fn message(&mut self, mut message: Message) {
         let acknowledgement = message.acknowledgement.take();
+        if let (Some(watchdog), Some(_)) = (&mut self.watchdog, &acknowledgement) {
+            watchdog.heard(clock::now());
+        }
         let kept = match admit(&self.bridge.topics, &self.bridge.config.issuers, &message) {
-            Admission::Ignore => None,
+            Admission::Ignore => {
+                self.own_status(&message);
+                None
+            }
             Admission::Unanswerable(reason) => {
                 self.bridge.count(|status| status.unanswerable += 1);
                 self.bridge.warn_once(reason);
@@ -153,6 +177,15 @@ impl<'a, L: Link> Session<'a, L> {
         match kept {
             Some(key) => drop(self.unacknowledged.insert(key, acknowledgement)),
             None => self.link.acknowledge(acknowledgement),
+        }
+    }
+
+    /// A last will of an earlier connection may come late and would stay retained: we are online, and say so.
+    fn own_status(&mut self, message: &Message) {
+        let ours = message.topic == self.bridge.topics.of_box(Document::Status.leaf());
+        let says = |document: &Value| document["state"] == "offline";
+        if ours && serde_json::from_slice(&message.payload).is_ok_and(|document| says(&document)) {
+            self.publisher.mark(Document::Status);
         }
     }
 
@@ -196,96 +229,16 @@ impl<'a, L: Link> Session<'a, L> {
         self.link.acknowledge(acknowledgement.flatten());
     }
 
-    fn retained(&mut self, document: Document) -> &mut Retained {
-        let [status, info, state] = &mut self.documents;
-        match document {
-            Document::Status => status,
-            Document::Info => info,
-            Document::State => state,
-        }
-    }
-
-    fn mark(&mut self, document: Document) {
-        self.retained(document).dirty = true;
-    }
-
-    fn delivered(&mut self, what: What, delivery: Delivery) {
-        if let Delivery::Refused(reason) = &delivery {
-            warn!(?what, %reason, "MQTT: the broker refuses a publication");
-        }
-        match what {
-            What::Document(document) => self.retained(document).in_flight = false,
-            What::Reply(_) if delivery == Delivery::Lost => {}
-            What::Reply(id) => self.bridge.outbox.taken(id),
-            What::Farewell => {}
-        }
-    }
-
-    /// Hands over what is due, as far as the connection takes it.
-    fn flush(&mut self) {
-        if self.online_since.is_none() {
-            return;
-        }
-        for document in Document::ALL {
-            let retained = *self.retained(document);
-            if retained.dirty && !retained.in_flight {
-                let content = self.content(document);
-                let publication = document.publication(&self.bridge.topics, &content);
-                let sent = self.publish(What::Document(document), publication);
-                *self.retained(document) =
-                    Retained { dirty: sent == Sent::Full, in_flight: sent == Sent::Yes };
-            }
-        }
-        while let Some((id, publication)) = self.bridge.outbox.next(clock::now()) {
-            match self.publish(What::Reply(id), publication.clone()) {
-                Sent::Yes => {}
-                Sent::Full => return self.bridge.outbox.put_back(id),
-                Sent::TooLarge => {
-                    let shorter = without_data(&publication, self.max_packet_bytes);
-                    if self.publish(What::Reply(id), shorter) != Sent::Yes {
-                        self.bridge.outbox.taken(id);
-                    }
-                }
-            }
-        }
-    }
-
-    fn content(&mut self, document: Document) -> Value {
-        let bridge = &mut *self.bridge;
-        match document {
-            Document::Status => {
-                documents::status("online", &bridge.config.boot_id, bridge.conn_seq, &bridge.online_reason)
-            }
-            Document::Info => bridge.info.borrow_and_update().clone(),
-            Document::State => json!(*bridge.state.borrow_and_update().clone()),
-        }
-    }
-
-    /// Never more than the broker takes: it would hang up, and on every reconnect again.
-    fn publish(&mut self, what: What, publication: Publication) -> Sent {
-        if publication.packet_bytes() > self.max_packet_bytes {
-            self.bridge.count(|status| status.too_large += 1);
-            self.bridge.warn_once("a publication is larger than the broker takes");
-            return Sent::TooLarge;
-        }
-        match self.link.publish(&publication) {
-            Err(_) => Sent::Full,
-            Ok(receipt) => {
-                self.receipts.push(Box::pin(async move { (what, receipt.await) }));
-                Sent::Yes
-            }
-        }
-    }
-
     /// Says offline, waits until the broker has it and the replies before it, and closes.
     async fn farewell(mut self) {
         if self.online_since.is_some() {
-            self.flush();
-            self.documents = [Retained::default(); 3];
-            let bridge = &self.bridge;
-            let offline = documents::status("offline", &bridge.config.boot_id, bridge.conn_seq, "stopping");
-            let offline = Document::Status.publication(&bridge.topics, &offline);
-            if self.publish(What::Farewell, offline) == Sent::Yes {
+            self.publisher.flush(self.bridge, &mut self.link);
+            self.publisher.retire();
+            let (boot_id, conn_seq) = (&self.bridge.config.boot_id, self.bridge.conn_seq);
+            let offline = documents::status("offline", boot_id, conn_seq, "stopping");
+            let offline = Document::Status.publication(&self.bridge.topics, &offline);
+            let sent = self.publisher.publish(self.bridge, &mut self.link, What::Farewell, offline);
+            if sent == Sent::Yes {
                 let _ = tokio::time::timeout(FAREWELL, self.until_farewell()).await;
             }
         }
@@ -297,30 +250,19 @@ impl<'a, L: Link> Session<'a, L> {
         while !said || !self.bridge.outbox.is_empty() {
             tokio::select! {
                 event = self.link.event() => if matches!(event, Event::Down(_)) { return },
-                Some((what, delivery)) = self.receipts.next() => {
+                (what, delivery) = self.publisher.receipt() => {
                     said |= what == What::Farewell;
-                    self.delivered(what, delivery);
-                    self.flush();
+                    self.publisher.delivered(self.bridge, what, &delivery);
+                    self.publisher.flush(self.bridge, &mut self.link);
                 }
             }
         }
     }
 }
 
-/// What became of a publication.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Sent {
-    Yes,
-    Full,
-    TooLarge,
-}
-
-/// The same reply without its data, which the broker's limit does not let through.
-fn without_data(publication: &Publication, limit: usize) -> Publication {
-    let reply = serde_json::from_slice::<Reply>(&publication.payload).map(|mut reply| {
-        reply.data = Value::Null;
-        reply.message = format!("{:.200} (data left out: the broker takes {limit} bytes)", reply.message);
-        json!(reply).to_string().into_bytes()
-    });
-    Publication { payload: reply.unwrap_or_default(), ..publication.clone() }
+async fn until(wake: Option<Instant>) {
+    match wake {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
 }

@@ -86,6 +86,24 @@ impl Broker {
         panic!("mosquitto does not start");
     }
 
+    /// Wants TLS and a client certificate, both of `authority`.
+    pub async fn with_tls(authority: &Authority) -> Broker {
+        let file = |name: &str| authority.dir.path().join(name).display().to_string();
+        let tls = [
+            format!("cafile {}", file("ca.pem")),
+            format!("certfile {}", file("broker.pem")),
+            format!("keyfile {}", file("broker.key")),
+            "require_certificate true".to_owned(),
+        ];
+        Broker::with(&tls.each_ref().map(String::as_str)).await
+    }
+
+    /// Stops it without closing anything.
+    pub async fn freeze(&self) {
+        let pid = self.child.id().unwrap().to_string();
+        assert!(Process::new("kill").args(["-STOP", &pid]).status().await.unwrap().success());
+    }
+
     /// As a power cut would.
     pub async fn kill(&mut self) {
         self.child.kill().await.unwrap();
@@ -121,6 +139,40 @@ async fn launch(dir: &Path, port: u16) -> Option<Child> {
         }
     })
     .await
+}
+
+/// Signs a broker's certificate and a box's.
+pub struct Authority {
+    dir: tempfile::TempDir,
+}
+
+impl Authority {
+    pub fn new() -> Authority {
+        use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+        let dir = tempfile::tempdir().unwrap();
+        let write = |name: &str, content: String| std::fs::write(dir.path().join(name), content).unwrap();
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(rcgen::DnType::CommonName, "test authority");
+        write("ca.pem", params.self_signed(&key).unwrap().pem());
+        let issuer = Issuer::new(params, key);
+        for (name, subject) in [("broker", "127.0.0.1"), ("box", "box1")] {
+            let key = KeyPair::generate().unwrap();
+            let mut params = CertificateParams::new(vec![subject.to_owned()]).unwrap();
+            params.distinguished_name.push(rcgen::DnType::CommonName, subject);
+            write(&format!("{name}.pem"), params.signed_by(&key, &issuer).unwrap().pem());
+            write(&format!("{name}.key"), key.serialize_pem());
+        }
+        Authority { dir }
+    }
+
+    /// Lets the box trust this authority, and be trusted by it.
+    pub fn grant(&self, access: &mut Access) {
+        let file = |name: &str| Some(self.dir.path().join(name));
+        access.endpoint.tls = true;
+        (access.ca_file, access.cert_file, access.key_file) = (file("ca.pem"), file("box.pem"), file("box.key"));
+    }
 }
 
 /// A server that answers everything with garbage; its port. Ends with the test's runtime.
