@@ -18,6 +18,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::audio::{Mixer, MixerSource};
 use crate::base::units::{Bitrate, Size};
 use crate::rtc::signal::tls::TlsError;
 use crate::rtc::signal::url::UrlError;
@@ -153,4 +154,16 @@ pub trait Listener: Send + Sync + 'static {
 pub trait PcmSink: Send {
     /// Samples as they were decoded: 48 kHz, one channel, usually 960 at a time. Must not block.
     fn push(&mut self, samples: &[i16]);
+}
+
+impl Listener for Mixer {
+    fn source(&self, _identity: &str, _track_sid: &str) -> Box<dyn PcmSink> {
+        Box::new(Mixer::source(self))
+    }
+}
+
+impl PcmSink for MixerSource {
+    fn push(&mut self, samples: &[i16]) {
+        MixerSource::push(self, samples);
+    }
 }

@@ -4,7 +4,7 @@ use tokio::sync::watch;
 
 use super::{Config, VideoConfig};
 use crate::base::clock;
-use crate::base::units::Bitrate;
+use crate::codec;
 use crate::media::{Layer, Reader, TrackId, Wants};
 use crate::rtc::peer::{
     AudioSender, PeerError, PublishedAudio, PublishedTracks, PublishedVideo, VideoSender,
@@ -32,16 +32,6 @@ pub(super) fn tracks(config: &Config) -> PublishedTracks {
 
 fn layers(video: &VideoConfig) -> Vec<Layer> {
     if video.simulcast { Layer::ALL.to_vec() } else { vec![Layer::Full] }
-}
-
-/// The layer's bitrate as it is announced; LiveKit's presets for the lower ones.
-fn bitrate(video: &VideoConfig, layer: Layer) -> Bitrate {
-    let preset = match layer {
-        Layer::Quarter => Bitrate::kbps(160),
-        Layer::Half => Bitrate::kbps(450),
-        Layer::Full => video.bitrate,
-    };
-    preset.min(video.bitrate)
 }
 
 /// LiveKit's name of the layer.
@@ -91,11 +81,12 @@ pub(super) fn announcements(config: &Config, muted: bool) -> Vec<AddTrackRequest
 
 fn announced_layer(video: &VideoConfig, layer: Layer) -> VideoLayer {
     let size = video.size.divided(layer.divisor());
+    let encoder = codec::VideoConfig { fps: video.fps, bitrate: video.bitrate, ..Default::default() };
     VideoLayer {
         quality: quality(video, layer) as i32,
         width: size.width,
         height: size.height,
-        bitrate: bitrate(video, layer).as_bps(),
+        bitrate: encoder.bitrate_of(layer).as_bps(),
         rid: if video.simulcast { layer.rid().into() } else { String::new() },
         spatial_layer: if video.simulcast { layer.index() as i32 } else { 0 },
         ..Default::default()
@@ -195,7 +186,7 @@ pub(super) async fn pump(
 mod tests {
     use super::super::TokenSource;
     use super::*;
-    use crate::base::units::Size;
+    use crate::base::units::{Bitrate, Size};
     use crate::rtc::signal::proto::SubscribedCodec;
 
     fn config(simulcast: bool) -> Config {

@@ -11,14 +11,8 @@ use tokio::sync::{mpsc, watch};
 use self::reorder::{Reorder, Step};
 use super::{Listener, PcmSink};
 use crate::base::clock;
+use crate::codec::{CodecError, OpusDecoder};
 use crate::rtc::peer::ReceivedPacket;
-
-/// Samples per second that come out.
-const RATE_HZ: u32 = 48_000;
-/// Longest Opus packet: 120 ms (RFC 6716 §2.1.4).
-const MAX_SAMPLES: usize = 5760;
-/// What a lost packet is taken to have held when nothing is known of it: 20 ms.
-const USUAL_SAMPLES: usize = 960;
 
 /// Whose sound a stream is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,46 +87,28 @@ fn voice_of<'a>(
 struct Voice {
     source: Source,
     reorder: Reorder,
-    decoder: opus::Decoder,
+    decoder: OpusDecoder,
     sink: Box<dyn PcmSink>,
-    /// How much the last packet held; what a lost one is concealed with.
-    last_samples: usize,
-    pcm: Box<[i16; MAX_SAMPLES]>,
 }
 
 impl Voice {
-    fn new(source: Source, listener: &dyn Listener) -> Result<Self, opus::Error> {
-        // A stereo packet is mixed down by the decoder.
-        let decoder = opus::Decoder::new(RATE_HZ, opus::Channels::Mono)?;
+    fn new(source: Source, listener: &dyn Listener) -> Result<Self, CodecError> {
+        let decoder = OpusDecoder::new()?;
         let sink = listener.source(&source.identity, &source.track_sid);
         tracing::debug!(identity = source.identity, track = source.track_sid, "receiving");
-        let pcm = Box::new([0; MAX_SAMPLES]);
-        Ok(Voice { source, reorder: Reorder::default(), decoder, sink, last_samples: USUAL_SAMPLES, pcm })
+        Ok(Voice { source, reorder: Reorder::default(), decoder, sink })
     }
 
     /// Decodes everything that is due.
     fn play(&mut self, now: Instant) {
         while let Some(step) = self.reorder.pop(now) {
-            let decoded = match step {
-                Step::Packet(bytes) => {
-                    let decoded = self.decoder.decode(&bytes, &mut self.pcm[..], false);
-                    self.last_samples = *decoded.as_ref().unwrap_or(&self.last_samples);
-                    decoded
-                }
-                // Both repairs fill exactly as much as they are given room for.
-                Step::Lost { next } => {
-                    let room = &mut self.pcm[..self.last_samples.clamp(1, MAX_SAMPLES)];
-                    match next {
-                        Some(next) => self.decoder.decode(&next, room, true),
-                        None => self.decoder.decode(&[], room, false),
-                    }
-                }
+            let decoded = match &step {
+                Step::Packet(bytes) => self.decoder.decode(bytes),
+                Step::Lost { next } => self.decoder.conceal(next.as_deref()),
             };
             match decoded {
-                Ok(samples) => self.sink.push(&self.pcm[..samples.min(MAX_SAMPLES)]),
-                Err(error) => {
-                    tracing::debug!(%error, track = self.source.track_sid, "undecodable Opus packet")
-                }
+                Ok(samples) => self.sink.push(samples),
+                Err(error) => tracing::debug!(%error, track = self.source.track_sid, "undecodable Opus packet"),
             }
         }
     }
@@ -161,6 +137,7 @@ mod tests {
     }
 
     fn tone(frames: usize) -> Vec<Vec<u8>> {
+        const RATE_HZ: u32 = 48_000;
         let mut encoder = opus::Encoder::new(RATE_HZ, opus::Channels::Mono, opus::Application::Voip).unwrap();
         encoder.set_inband_fec(true).unwrap();
         encoder.set_packet_loss_perc(20).unwrap();
@@ -195,8 +172,7 @@ mod tests {
             for ssrc in [7].into_iter().filter(|_| !lost).chain([8].into_iter().filter(|_| unknown)) {
                 let at = start + std::time::Duration::from_millis(20 * index as u64);
                 let (sequence, payload) = (index as u16, payload.clone().into());
-                let packet =
-                    ReceivedPacket { ssrc, sequence, timestamp_48k: 960 * index as u32, payload, at };
+                let packet = ReceivedPacket { ssrc, sequence, timestamp_48k: 960 * index as u32, payload, at };
                 packets.send(packet).await.unwrap();
             }
         }
