@@ -100,6 +100,11 @@ pub enum Order {
     Info,
     /// Print a link that opens the box's page as administrator, once, within 10 minutes
     AdminLink,
+    /// Print a link that lets a guest into a room
+    GuestLink {
+        /// The room's name
+        room: String,
+    },
     /// Give any command with its parameters as JSON
     Cmd {
         /// Its name, as in the MQTT contract (room.join, recording.set, …)
@@ -151,6 +156,7 @@ impl Order {
             Order::State { .. } => ("state", Value::Null),
             Order::Info => ("info", Value::Null),
             Order::AdminLink => ("admin.link", Value::Null),
+            Order::GuestLink { room } => ("guest.link", json!({"room": room})),
             Order::Cmd { name, params } => {
                 let params = serde_json::from_str(params)
                     .map_err(|error| Error::Usage(format!("the parameters are not JSON: {error}")))?;

@@ -16,7 +16,7 @@ pub(super) fn reply(as_json: bool, order: &Order, reply: &Reply, out: &mut impl 
         let again = if reply.retryable { " (try again later)" } else { "" };
         return writeln!(out, "refused: {}: {}{again}", code(reply), reply.message);
     }
-    if let Order::AdminLink = order {
+    if let Order::AdminLink | Order::GuestLink { .. } = order {
         let urls = reply.data["urls"].as_array().map(Vec::as_slice).unwrap_or_default();
         return urls.iter().filter_map(Value::as_str).try_for_each(|url| writeln!(out, "{url}"));
     }

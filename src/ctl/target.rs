@@ -48,8 +48,8 @@ impl Target {
     pub(super) async fn request(&mut self, name: &str, params: &Value) -> Result<Reply, Error> {
         match self {
             Target::Local(client) => Ok(client.request(name, params).await?),
-            Target::Mqtt(..) if name == "admin.link" => {
-                Err(Error::Usage("admin links are given out on the box itself only".to_owned()))
+            Target::Mqtt(..) if matches!(name, "admin.link" | "guest.link") => {
+                Err(Error::Usage("links are given out on the box itself only".to_owned()))
             }
             Target::Mqtt(requester, timeout) => Ok(requester.request(name, params, *timeout).await?),
         }

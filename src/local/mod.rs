@@ -2,7 +2,8 @@
 //!
 //! One JSON object a line, both ways: `{"id": any, "cmd": "room.join", "params": {…}}` and back the contract's
 //! reply `{id, ok, code, message, retryable, data}`. Besides the contract's commands: `state` (the document),
-//! `state.watch` (the document now and after every change, until the client hangs up), `info`, `admin.link`.
+//! `state.watch` (the document now and after every change, until the client hangs up), `info`, `admin.link`,
+//! `guest.link {room}`.
 //! Whoever can open the socket (mode 0660) is at the box: its orders are `local`.
 
 mod client;
@@ -13,7 +14,7 @@ mod socket;
 use std::path::PathBuf;
 
 pub use client::{Client, ClientError};
-pub use server::{AdminLink, Server};
+pub use server::{Link, Links, Server};
 
 /// Longest line in either direction, in bytes. A longer request is answered `bad_request` and hung up on.
 pub const MAX_LINE_BYTES: usize = 64 * 1024;

@@ -20,8 +20,20 @@ use super::{Error, MAX_CLIENTS};
 use crate::base::Shutdown;
 use crate::control::{Code, Command, CommandError, ControlHandle, Origin, Reply};
 
-/// Makes single-use links to the admin page; none: the pages are not served yet.
-pub type AdminLink = Arc<dyn Fn() -> Vec<String> + Send + Sync>;
+/// A link to the box's pages that can be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Link<'a> {
+    /// Opens the box's page as administrator: single use, 10 minutes.
+    Admin,
+    /// Lets a guest into a room.
+    Guest {
+        /// The room's name, 1 to 128 characters without `/`.
+        room: &'a str,
+    },
+}
+
+/// Makes links, one for each address; none: the pages are not served.
+pub type Links = Arc<dyn Fn(Link<'_>) -> Vec<String> + Send + Sync>;
 
 /// Longest wait for a client's next request, and for it to take an answer; then it is hung up on.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
@@ -38,7 +50,7 @@ pub struct Server {
 struct Shared {
     control: ControlHandle,
     info: watch::Receiver<Value>,
-    admin_link: AdminLink,
+    links: Links,
 }
 
 #[derive(Deserialize)]
@@ -67,10 +79,10 @@ impl Server {
         self,
         control: ControlHandle,
         info: watch::Receiver<Value>,
-        admin_link: AdminLink,
+        links: Links,
         shutdown: Shutdown,
     ) {
-        let shared = Shared { control, info, admin_link };
+        let shared = Shared { control, info, links };
         let places = Arc::new(Semaphore::new(MAX_CLIENTS));
         let mut clients = JoinSet::new();
         loop {
@@ -172,9 +184,10 @@ async fn outcome(request: &Request, shared: &Shared) -> Reply {
     match request.cmd.as_str() {
         "state" => Reply::ok("", json!(*shared.control.state().borrow().clone())),
         "info" => Reply::ok("", shared.info.borrow().clone()),
-        "admin.link" => match (shared.admin_link)() {
-            links if links.is_empty() => Reply::refused(Code::NotReady, "the pages are not served yet"),
-            links => Reply::ok("", json!({"urls": links})),
+        "admin.link" => links(shared, Link::Admin),
+        "guest.link" => match request.params.as_ref().and_then(|params| params.get("room")?.as_str()) {
+            Some(room) if room_name_fits(room) => links(shared, Link::Guest { room }),
+            _ => Reply::refused(Code::BadRequest, "guest.link: room: 1 to 128 characters without '/'"),
         },
         name => {
             let params = request.params.as_ref().map(Value::to_string).unwrap_or_default();
@@ -184,13 +197,27 @@ async fn outcome(request: &Request, shared: &Shared) -> Reply {
                     shared.control.submit(command, origin).await
                 }
                 Err(error @ CommandError::UnknownName { .. }) => {
-                    let message = format!("{error}, state, state.watch, info, admin.link");
+                    let message = format!("{error}, state, state.watch, info, admin.link, guest.link");
                     Reply::refused(Code::BadRequest, message)
                 }
                 Err(error) => Reply::refused(Code::BadRequest, error.to_string()),
             }
         }
     }
+}
+
+fn links(shared: &Shared, which: Link<'_>) -> Reply {
+    match (shared.links)(which) {
+        links if links.is_empty() => {
+            Reply::refused(Code::NotReady, "the box serves no pages: server.enabled is false")
+        }
+        links => Reply::ok("", json!({"urls": links})),
+    }
+}
+
+/// As for `room.join`.
+fn room_name_fits(room: &str) -> bool {
+    Command::parse("room.join", json!({"room": room}).to_string().as_bytes()).is_ok()
 }
 
 /// Sends the document now and after each change, until the client hangs up or the box stops. Versions that a

@@ -9,7 +9,7 @@ pub struct Grant {
     pub name: String,
     /// Free text of the app server, passed on to the others.
     pub metadata: String,
-    /// The room that the token is for; empty: none (or any, for `room_admin` and `room_create`).
+    /// The room that the token is for; empty: any (as in LiveKit).
     pub room: String,
     /// May join `room`.
     pub room_join: bool,
@@ -31,4 +31,22 @@ pub struct Grant {
     pub hidden: bool,
     /// It records (shown to the others as such).
     pub recorder: bool,
+}
+
+impl Grant {
+    /// May join `room`: it has the right to join, and its room is this one or it names none.
+    pub fn may_join(&self, room: &str) -> bool {
+        self.room_join && (self.room.is_empty() || self.room == room)
+    }
+
+    /// May moderate `room`.
+    pub fn may_moderate(&self, room: &str) -> bool {
+        self.room_admin && (self.room.is_empty() || self.room == room)
+    }
+
+    /// May change the box and see its pages: a moderator of no room in particular. (One room's moderator may
+    /// not.)
+    pub fn may_change_box(&self) -> bool {
+        self.room_admin && self.room.is_empty()
+    }
 }

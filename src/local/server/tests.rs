@@ -31,7 +31,10 @@ fn start() -> Box {
         }
     });
     let (_, info) = watch::channel(json!({"version": "1"}));
-    let links: AdminLink = Arc::new(|| vec!["http://127.0.0.1:7880/admin#x".to_owned()]);
+    let links: Links = Arc::new(|link| match link {
+        Link::Admin => vec!["http://127.0.0.1:7880/admin#x".to_owned()],
+        Link::Guest { room } => vec![format!("http://127.0.0.1:7880/rooms/{room}#t=x")],
+    });
     let shutdown = Shutdown::new();
     let server = Server::bind(&path).unwrap();
     let done = tokio::spawn(server.run(control, info, links, shutdown.clone()));
@@ -49,6 +52,10 @@ async fn orders_state_info_and_links_are_answered_over_one_connection() {
     assert_eq!(client.request("info", &Value::Null).await.unwrap().data["version"], "1");
     let link = client.request("admin.link", &Value::Null).await.unwrap();
     assert_eq!(link.data["urls"][0], "http://127.0.0.1:7880/admin#x");
+    let link = client.request("guest.link", &serde_json::json!({"room": "lobby"})).await.unwrap();
+    assert_eq!(link.data["urls"][0], "http://127.0.0.1:7880/rooms/lobby#t=x");
+    let bad = client.request("guest.link", &serde_json::json!({"room": "a/b"})).await.unwrap();
+    assert_eq!(bad.code, crate::control::Code::BadRequest);
     let unknown = client.request("dance", &Value::Null).await.unwrap();
     assert_eq!(unknown.code, Code::BadRequest);
     assert!(unknown.message.contains("room.join") && unknown.message.contains("admin.link"));
