@@ -1,1 +1,3 @@
 //! L3: WebRTC endpoints and sockets; hides the libraries that speak it.
+
+pub mod sfu;

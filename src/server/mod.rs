@@ -1,1 +1,3 @@
 //! L3: the embedded room server: signalling, the SFU driver, tokens, pages.
+
+pub mod signal;
