@@ -79,7 +79,7 @@ impl Serving {
         let (keys, keys_path) = keys::load(server.keys_file.as_deref(), state_dir)?;
         tracing::info!(path = %keys_path.display(), "keys");
         let (keys, shutdown) = (Arc::new(keys), Shutdown::new());
-        let codecs = Codecs::parse(&server.codecs)
+        let codecs = Codecs::parse(server.codecs.iter().map(String::as_str))
             .ok_or_else(|| ServingError::Codecs { given: server.codecs.join(", ") })?;
         let node_ip = server.node_ip.map_or(NodeIp::Auto, NodeIp::Fixed);
         let config = signal::Config { rtc_udp: server.rtc_udp, node_ip, codecs };
