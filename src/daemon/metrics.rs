@@ -1,6 +1,7 @@
 //! What Prometheus is told: read when it asks, so nothing is counted twice and nothing runs in between.
 
 use std::path::Path;
+use std::sync::atomic::Ordering;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
@@ -9,6 +10,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 
 use super::supervise::{Board, Health};
 use crate::media::Stream;
+use crate::server::signal;
 
 /// Reads the process, the supervisor's board and the stream at each scrape.
 #[derive(Debug)]
@@ -46,6 +48,41 @@ fn encode_threads(encoder: &mut DescriptorEncoder<'_>) -> Result<(), std::fmt::E
         ConstCounter::new(nanos as f64 / 1e9).encode(family.encode_family(&[("thread", name)])?)?;
     }
     Ok(())
+}
+
+/// What the room server has counted.
+#[derive(Debug)]
+pub struct RoomsCollector(pub signal::Handle);
+
+impl Collector for RoomsCollector {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let counters = self.0.counters();
+        let counted = [
+            ("packets_received", "RTP packets received from publishers", &counters.packets_received),
+            ("packets_forwarded", "RTP packets given to subscribers", &counters.packets_forwarded),
+            ("nacks", "NACKs received and sent", &counters.nacks),
+            ("keyframes_wanted", "Keyframes that subscribers asked for", &counters.keyframes_wanted),
+            ("keyframes_requested", "Keyframes that publishers were asked for", &counters.keyframes_requested),
+            ("data_messages", "Data messages forwarded", &counters.data_messages),
+            ("data_lost", "Data messages that a subscriber did not take", &counters.data_lost),
+            ("stray_datagrams", "Datagrams that belonged to nobody", &counters.stray_datagrams),
+            ("unsent_datagrams", "Datagrams that the kernel did not take", &counters.unsent_datagrams),
+            ("misbehaved", "Participants put out for malformed signalling", &counters.misbehaved),
+        ];
+        for (name, about, value) in counted {
+            let counter = ConstCounter::new(value.load(Ordering::Relaxed));
+            let name = format!("roomd_sfu_{name}");
+            counter.encode(encoder.encode_descriptor(&name, about, None, counter.metric_type())?)?;
+        }
+        for (name, about, value) in [
+            ("roomd_rooms", "Rooms now", &counters.rooms),
+            ("roomd_participants", "Participants now, hidden ones included", &counters.participants),
+        ] {
+            let gauge = ConstGauge::new(value.load(Ordering::Relaxed) as i64);
+            gauge.encode(encoder.encode_descriptor(name, about, None, gauge.metric_type())?)?;
+        }
+        Ok(())
+    }
 }
 
 fn encode_board(encoder: &mut DescriptorEncoder<'_>, board: &Board) -> Result<(), std::fmt::Error> {

@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use prometheus_client::registry::Registry;
 
-use super::metrics::ProcessCollector;
+use super::metrics::{ProcessCollector, RoomsCollector};
 use crate::base::Shutdown;
 use crate::config::{ServerSettings, Settings};
 use crate::control::ControlHandle;
@@ -14,7 +13,8 @@ use crate::record;
 use crate::room::token::Keys;
 use crate::server::admin::Admin;
 use crate::server::http::{self, Health, Http, RecordingEntry, Recordings};
-use crate::server::{keys, tls};
+use crate::rtc::sfu::{Codecs, NodeIp};
+use crate::server::{keys, signal, tls};
 use crate::store::Store;
 
 /// Why the server does not start.
@@ -23,6 +23,15 @@ pub enum ServingError {
     /// The keys file.
     #[error(transparent)]
     Keys(#[from] keys::KeysFileError),
+    /// `server.codecs`.
+    #[error("server.codecs: {given} given; one video codec is needed at least: h264")]
+    Codecs {
+        /// As configured.
+        given: String,
+    },
+    /// The UDP port or the thread of the rooms.
+    #[error("server.rtc_udp: {0}")]
+    Rooms(#[from] signal::StartError),
     /// A listener or a certificate.
     #[error(transparent)]
     Http(#[from] http::Error),
@@ -50,6 +59,8 @@ pub struct Serving {
     pub http: Arc<Http>,
     /// What its tokens are signed with.
     pub keys: Arc<Keys>,
+    /// The rooms.
+    pub rooms: signal::Handle,
     shutdown: Shutdown,
 }
 
@@ -68,7 +79,12 @@ impl Serving {
         let (keys, keys_path) = keys::load(server.keys_file.as_deref(), state_dir)?;
         tracing::info!(path = %keys_path.display(), "keys");
         let (keys, shutdown) = (Arc::new(keys), Shutdown::new());
-        let rtc = Router::new();
+        let codecs = Codecs::parse(server.codecs.iter().map(String::as_str))
+            .ok_or_else(|| ServingError::Codecs { given: server.codecs.join(", ") })?;
+        let node_ip = server.node_ip.map_or(NodeIp::Auto, NodeIp::Fixed);
+        let config = signal::Config { rtc_udp: server.rtc_udp, node_ip, codecs };
+        let rooms = signal::start(config, shutdown.clone())?;
+        let rtc = signal::routes(rooms.clone(), keys.clone());
         let certificates = match &settings.tls.files {
             Some((cert_file, key_file)) => {
                 tls::Source::Files { cert_file: cert_file.clone(), key_file: key_file.clone() }
@@ -84,6 +100,7 @@ impl Serving {
         };
         let mut registry = Registry::default();
         registry.register_collector(Box::new(shown.collector));
+        registry.register_collector(Box::new(RoomsCollector(rooms.clone())));
         let deps = http::Deps {
             control: shown.control,
             picture: shown.latest,
@@ -95,7 +112,7 @@ impl Serving {
             rtc,
         };
         let http = Arc::new(http::start(config, deps, shutdown.clone()).await?);
-        Ok(Serving { http, keys, shutdown })
+        Ok(Serving { http, keys, rooms, shutdown })
     }
 
     /// Takes no more requests, waits a moment for the open ones, and ends.

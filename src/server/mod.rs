@@ -5,3 +5,4 @@ pub mod http;
 pub mod keys;
 mod private_file;
 pub mod tls;
+pub mod signal;

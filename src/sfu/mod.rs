@@ -1,1 +1,25 @@
 //! L2: what a selective forwarding unit decides: routes, layers, sequence numbers, speakers. Pure.
+//!
+//! ```text
+//!  publisher's packet ─▶ Route ─┬─ Forwarder (subscriber 1): layer, sequence, timestamp ─▶ rtc
+//!  (layer, ssrc, seq, ts)       └─ Forwarder (subscriber 2) …
+//! ```
+//! Nothing here knows sockets or the WebRTC library: packets come in as numbers, numbers come out.
+
+pub mod dynacast;
+pub mod forward;
+pub mod keyframe;
+pub mod layer;
+pub mod route;
+pub mod sender_clock;
+pub mod sequence;
+pub mod speaker;
+pub mod timestamp;
+
+#[cfg(test)]
+mod tests;
+
+pub use forward::{Forwarder, Incoming, Outgoing};
+pub use layer::{Layer, LayerSizes, Wish};
+pub use route::{Route, Subscriber};
+pub use timestamp::SenderReport;

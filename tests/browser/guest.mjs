@@ -26,7 +26,7 @@ try {
   page.on('console', (message) => console.error('console:', message.text()));
   page.on('pageerror', (error) => console.error('pageerror:', error.message));
   await page.goto(wish.link);
-  await page.getByTestId('join').click();
+  await page.locator('[data-testid=join]:not([disabled])').click({ timeout: 20_000 });
   const tile = page.getByTestId(`tile-${wish.identity}`);
   await tile.locator('video').waitFor({ state: 'visible', timeout: 20_000 });
   await page.waitForFunction(

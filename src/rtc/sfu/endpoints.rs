@@ -1,0 +1,357 @@
+//! The socket and every connection behind it.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use str0m::net::{Protocol, Receive};
+use str0m::rtp::{RtpWrite, Ssrc};
+use str0m::{Candidate, Event, IceConnectionState, Input, Output, Rtc};
+use tracing::debug;
+
+use super::guard::guard;
+use super::settings::{self, Codecs};
+use super::socket::{Datagram, UdpPort};
+use super::{NodeIp, addresses, stun};
+
+/// Names a connection; never used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ConnectionKey(u64);
+
+/// What a connection is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// The client sends.
+    Publisher,
+    /// The client receives.
+    Subscriber,
+}
+
+/// Most addresses that one connection is known by; a client has a handful. One more is not answered.
+const MAX_ADDRESSES: usize = 32;
+/// Without anything to do the library is asked at least this often.
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
+
+/// One connection.
+pub struct Connection {
+    /// The library's side of it.
+    pub rtc: Rtc,
+    /// ICE and DTLS are done.
+    pub connected: bool,
+    /// Since when ICE has been lost.
+    pub lost_since: Option<Instant>,
+    /// It cannot be used any more.
+    pub closed: bool,
+    wake_at: Instant,
+    dirty: bool,
+    addresses: Vec<SocketAddr>,
+    ufrags: Vec<String>,
+}
+
+/// What was counted; never goes down.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Traffic {
+    /// Datagrams that belonged to nobody.
+    pub stray: u64,
+    /// Datagrams that the kernel did not take.
+    pub unsent: u64,
+}
+
+/// Every connection, and the one socket.
+pub struct Endpoints {
+    port: UdpPort,
+    node_ip: NodeIp,
+    codecs: Codecs,
+    connections: HashMap<ConnectionKey, Connection>,
+    by_address: HashMap<SocketAddr, ConnectionKey>,
+    by_ufrag: HashMap<String, ConnectionKey>,
+    dirty: Vec<ConnectionKey>,
+    events: Vec<(ConnectionKey, Event)>,
+    keys: u64,
+    /// Counters.
+    pub traffic: Traffic,
+}
+
+impl Endpoints {
+    /// No connections yet.
+    pub fn new(port: UdpPort, node_ip: NodeIp, codecs: Codecs) -> Self {
+        Endpoints {
+            port,
+            node_ip,
+            codecs,
+            connections: HashMap::new(),
+            by_address: HashMap::new(),
+            by_ufrag: HashMap::new(),
+            dirty: Vec::new(),
+            events: Vec::new(),
+            keys: 0,
+            traffic: Traffic::default(),
+        }
+    }
+
+    /// Opens a connection with our addresses of this moment as candidates.
+    pub fn open(&mut self, role: Role, now: Instant) -> ConnectionKey {
+        let mut rtc = match role {
+            Role::Publisher => settings::publisher(&self.codecs, now),
+            Role::Subscriber => settings::subscriber(&self.codecs, now),
+        };
+        for address in addresses::candidates(self.node_ip, self.port.port(), self.port.is_ipv6()) {
+            match Candidate::host(address, "udp") {
+                Ok(candidate) => drop(rtc.add_local_candidate(candidate)),
+                Err(error) => debug!(%address, %error, "not a candidate"),
+            }
+        }
+        self.keys += 1;
+        let key = ConnectionKey(self.keys);
+        let connection = Connection {
+            rtc,
+            connected: false,
+            lost_since: None,
+            closed: false,
+            wake_at: now,
+            dirty: false,
+            addresses: Vec::new(),
+            ufrags: Vec::new(),
+        };
+        self.connections.insert(key, connection);
+        self.refresh_ufrag(key, None);
+        key
+    }
+
+    /// Closes a connection, telling the peer, and forgets it.
+    pub fn close(&mut self, key: ConnectionKey, now: Instant) {
+        let Some(mut connection) = self.connections.remove(&key) else { return };
+        for address in &connection.addresses {
+            self.by_address.remove(address);
+        }
+        for ufrag in &connection.ufrags {
+            self.by_ufrag.remove(ufrag);
+        }
+        self.events.retain(|(of, _)| *of != key);
+        if connection.closed {
+            return;
+        }
+        let (port, traffic) = (&self.port, &mut self.traffic);
+        let _ = guard(|| {
+            let _ = connection.rtc.close();
+            let _ = connection.rtc.handle_input(Input::Timeout(now));
+            while let Ok(Output::Transmit(_) | Output::Event(_)) =
+                connection.rtc.poll_output().inspect(|output| transmit(output, port, traffic))
+            {}
+        });
+    }
+
+    /// A connection.
+    pub fn get_mut(&mut self, key: ConnectionKey) -> Option<&mut Connection> {
+        self.connections.get_mut(&key)
+    }
+
+    /// Its ICE credentials may have changed (after an offer or answer); `coming` are those of an ICE restart
+    /// that the peer may use before its answer is here.
+    pub fn refresh_ufrag(&mut self, key: ConnectionKey, coming: Option<String>) {
+        let Some(connection) = self.connections.get_mut(&key) else { return };
+        let current = connection.rtc.direct_api().local_ice_credentials().ufrag;
+        for ufrag in std::iter::once(current).chain(coming) {
+            if !connection.ufrags.contains(&ufrag) {
+                self.by_ufrag.insert(ufrag.clone(), key);
+                connection.ufrags.push(ufrag);
+            }
+        }
+        // Those of finished restarts: the last two are all that a peer can still use.
+        while connection.ufrags.len() > 3 {
+            self.by_ufrag.remove(&connection.ufrags.remove(0));
+        }
+        self.touch(key);
+    }
+
+    /// Something was given to this connection to send: see [`Endpoints::flush`].
+    pub fn touch(&mut self, key: ConnectionKey) {
+        if let Some(connection) = self.connections.get_mut(&key).filter(|connection| !connection.dirty) {
+            connection.dirty = true;
+            self.dirty.push(key);
+        }
+    }
+
+    /// Queues one packet on a subscriber's stream; sent by [`Endpoints::flush`]. False: there is no such stream.
+    pub fn write(&mut self, key: ConnectionKey, ssrc: Ssrc, packet: RtpWrite) -> bool {
+        let Some(connection) = self.connections.get_mut(&key).filter(|connection| !connection.closed) else {
+            return false;
+        };
+        let mut api = connection.rtc.direct_api();
+        let Some(stream) = api.stream_tx(&ssrc) else { return false };
+        stream.write_rtp(packet);
+        if !connection.dirty {
+            connection.dirty = true;
+            self.dirty.push(key);
+        }
+        true
+    }
+
+    /// Waits for the socket.
+    ///
+    /// # Errors
+    /// When the socket is broken.
+    pub async fn readable(&self) -> std::io::Result<()> {
+        self.port.readable().await
+    }
+
+    /// When [`Endpoints::expire`] is due.
+    pub fn wake_at(&self, now: Instant) -> Instant {
+        let soonest = self.connections.values().map(|connection| connection.wake_at).min();
+        soonest.unwrap_or(now + LONGEST_WAIT).min(now + LONGEST_WAIT)
+    }
+
+    /// Takes one batch from the socket; false when there was none. Events come out of [`Endpoints::take_events`].
+    pub fn receive(&mut self, now: Instant) -> bool {
+        if !self.port.receive() {
+            return false;
+        }
+        let Endpoints { port, connections, by_address, by_ufrag, events, traffic, .. } = self;
+        let idle = |connection: &Connection| connection.closed || connection.lost_since.is_some();
+        let gone: Vec<_> = connections.iter().filter(|(_, c)| idle(c)).map(|(key, _)| *key).collect();
+        for datagram in port.datagrams() {
+            let known = by_address.get(&datagram.source).copied();
+            let named = || by_ufrag.get(stun::receiver_ufrag(datagram.contents)?).copied();
+            let key = if stun::is_stun(datagram.contents) { named().or(known) } else { known };
+            let found = key.and_then(|key| Some((key, connections.get_mut(&key)?)));
+            let Some((key, connection)) = found.filter(|(_, connection)| !connection.closed) else {
+                traffic.stray += 1;
+                continue;
+            };
+            let free = known.is_none_or(|owner| gone.contains(&owner));
+            let known = known == Some(key);
+            let fed = guard(|| connection.feed(&datagram, known, now));
+            match fed {
+                // Authenticated by its ICE password. Nobody takes the address of a living connection over.
+                Ok(Some(true)) if !known && free && connection.addresses.len() < MAX_ADDRESSES => {
+                    by_address.insert(datagram.source, key);
+                    connection.addresses.push(datagram.source);
+                }
+                Ok(Some(_)) => {}
+                Ok(None) => traffic.stray += 1,
+                Err(_) => connection.closed = true,
+            }
+            // One packet is all that the library holds: empty it before the next (research: trap 2).
+            connection.drain(key, now, port, events, traffic);
+        }
+        true
+    }
+
+    /// Drives the connections whose time has come.
+    pub fn expire(&mut self, now: Instant) {
+        let Endpoints { port, connections, events, traffic, .. } = self;
+        for (key, connection) in connections.iter_mut().filter(|(_, connection)| connection.wake_at <= now) {
+            connection.run(*key, now, port, events, traffic);
+        }
+    }
+
+    /// Sends what was given to connections since the last time.
+    pub fn flush(&mut self, now: Instant) {
+        let Endpoints { port, connections, events, traffic, dirty, .. } = self;
+        for key in dirty.drain(..) {
+            if let Some(connection) = connections.get_mut(&key) {
+                connection.dirty = false;
+                connection.run(key, now, port, events, traffic);
+            }
+        }
+    }
+
+    /// What happened; give the vector back empty by [`Endpoints::recycle`].
+    pub fn take_events(&mut self) -> Vec<(ConnectionKey, Event)> {
+        std::mem::take(&mut self.events)
+    }
+
+    /// Keeps an emptied vector's memory for the next events.
+    pub fn recycle(&mut self, mut events: Vec<(ConnectionKey, Event)>) {
+        if self.events.is_empty() {
+            events.clear();
+            self.events = events;
+        }
+    }
+
+    /// The port that the socket is bound to.
+    pub fn udp_port(&self) -> u16 {
+        self.port.port()
+    }
+}
+
+impl Connection {
+    /// Some(true): a STUN message that proved itself. None: not for this connection.
+    fn feed(&mut self, datagram: &Datagram<'_>, known: bool, now: Instant) -> Option<bool> {
+        let Datagram { source, destination, contents } = *datagram;
+        let receive = Receive::new(Protocol::Udp, source, destination, contents).ok()?;
+        let input = Input::Receive(now, receive);
+        if !known && !self.rtc.accepts(&input) {
+            return None;
+        }
+        if let Err(error) = self.rtc.handle_input(input) {
+            debug!(%error, "a connection failed");
+            self.closed = true;
+        }
+        Some(stun::is_stun(contents))
+    }
+
+    fn run(
+        &mut self,
+        key: ConnectionKey,
+        now: Instant,
+        port: &UdpPort,
+        events: &mut Vec<(ConnectionKey, Event)>,
+        traffic: &mut Traffic,
+    ) {
+        if self.closed {
+            self.wake_at = now + LONGEST_WAIT;
+            return;
+        }
+        if !matches!(guard(|| self.rtc.handle_input(Input::Timeout(now))), Ok(Ok(()))) {
+            self.closed = true;
+        }
+        self.drain(key, now, port, events, traffic);
+    }
+
+    fn drain(
+        &mut self,
+        key: ConnectionKey,
+        now: Instant,
+        port: &UdpPort,
+        events: &mut Vec<(ConnectionKey, Event)>,
+        traffic: &mut Traffic,
+    ) {
+        let drained = guard(|| {
+            loop {
+                match self.rtc.poll_output() {
+                    Ok(Output::Timeout(at)) => return at,
+                    Ok(Output::Event(event)) => {
+                        self.note(&event, now);
+                        events.push((key, event));
+                    }
+                    Ok(output) => transmit(&output, port, traffic),
+                    Err(error) => {
+                        debug!(%error, "a connection failed");
+                        self.closed = true;
+                        return now + LONGEST_WAIT;
+                    }
+                }
+            }
+        });
+        self.wake_at = drained.unwrap_or(now + LONGEST_WAIT).max(now);
+        self.closed |= drained.is_err() || !self.rtc.is_alive();
+    }
+
+    fn note(&mut self, event: &Event, now: Instant) {
+        match event {
+            Event::Connected => self.connected = true,
+            Event::Closed => self.closed = true,
+            Event::IceConnectionStateChange(IceConnectionState::Disconnected) => self.lost_since = Some(now),
+            Event::IceConnectionStateChange(_) => self.lost_since = None,
+            _ => {}
+        }
+    }
+}
+
+fn transmit(output: &Output, port: &UdpPort, traffic: &mut Traffic) {
+    let Output::Transmit(transmit) = output else { return };
+    if !port.send(transmit.source, transmit.destination, &transmit.contents) {
+        traffic.unsent += 1;
+    }
+}

@@ -1,0 +1,19 @@
+//! The room server's WebRTC endpoints: one UDP socket, ICE-lite, driven without I/O inside the library.
+//!
+//! [`Endpoints`] owns the socket and every connection. A connection is a publisher's (the client offers,
+//! [`publisher`]) or a subscriber's (we offer, [`subscriber`]). What the library cannot be trusted with is
+//! checked before ([`sdp::OfferRules`]) and caught behind ([`guard`]).
+
+pub mod addresses;
+pub mod endpoints;
+pub mod guard;
+pub mod publisher;
+pub mod sdp;
+pub mod settings;
+pub mod socket;
+pub mod stun;
+pub mod subscriber;
+
+pub use addresses::NodeIp;
+pub use endpoints::{ConnectionKey, Endpoints, Role};
+pub use settings::{Codecs, VideoCodec};

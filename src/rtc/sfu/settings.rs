@@ -1,0 +1,130 @@
+//! How connections are set up.
+
+use std::time::Instant;
+
+use str0m::format::{Codec, CodecConfig, PayloadParams};
+use str0m::media::Pt;
+use str0m::rtp::{Extension, ExtensionMap};
+use str0m::{Rtc, RtcConfig};
+
+/// A video codec that may be published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VideoCodec {
+    /// H.264 constrained baseline and baseline.
+    H264,
+    /// VP8, without simulcast layer switching of its picture ids.
+    Vp8,
+}
+
+/// What may be published. Opus always.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Codecs {
+    /// In order of preference; not empty.
+    pub video: Vec<VideoCodec>,
+}
+
+impl Default for Codecs {
+    fn default() -> Self {
+        Codecs { video: vec![VideoCodec::H264] }
+    }
+}
+
+impl Codecs {
+    /// Reads names as in the configuration (`opus`, `h264`, `vp8`). None when one is unknown or no video codec
+    /// is there.
+    pub fn parse<'a>(names: impl IntoIterator<Item = &'a str>) -> Option<Codecs> {
+        let mut video = Vec::new();
+        for name in names {
+            match name.to_ascii_lowercase().as_str() {
+                "opus" => {}
+                "h264" => video.push(VideoCodec::H264),
+                "vp8" => video.push(VideoCodec::Vp8),
+                _ => return None,
+            }
+        }
+        (!video.is_empty()).then_some(Codecs { video })
+    }
+
+    /// MIME types as LiveKit writes them.
+    pub fn mime_types(&self) -> Vec<&'static str> {
+        let video = self.video.iter().map(|codec| match codec {
+            VideoCodec::H264 => "video/h264",
+            VideoCodec::Vp8 => "video/vp8",
+        });
+        std::iter::once("audio/opus").chain(video).collect()
+    }
+}
+
+/// Packets kept per outgoing video stream for retransmission: 3 s of a 2.5 Mbit/s layer.
+const VIDEO_CACHE_PACKETS: usize = 1024;
+/// Audio is never retransmitted.
+const AUDIO_CACHE_PACKETS: usize = 16;
+
+/// A connection that receives what a client publishes.
+pub fn publisher(codecs: &Codecs, now: Instant) -> Rtc {
+    let mut extensions = ExtensionMap::empty();
+    extensions.set(1, Extension::AudioLevel);
+    extensions.set(3, Extension::TransportSequenceNumber);
+    extensions.set(4, Extension::RtpMid);
+    extensions.set(10, Extension::RtpStreamId);
+    extensions.set(11, Extension::RepairedRtpStreamId);
+    extensions.set(13, Extension::VideoOrientation);
+    common(codecs).set_extension_map(extensions).build(now)
+}
+
+/// A connection that sends a subscriber what others publish. No transport-wide feedback: nothing estimates the
+/// bandwidth from it yet.
+pub fn subscriber(codecs: &Codecs, now: Instant) -> Rtc {
+    let mut extensions = ExtensionMap::empty();
+    extensions.set(1, Extension::AudioLevel);
+    extensions.set(4, Extension::RtpMid);
+    extensions.set(13, Extension::VideoOrientation);
+    common(codecs).set_extension_map(extensions).build(now)
+}
+
+fn common(codecs: &Codecs) -> RtcConfig {
+    let mut config = RtcConfig::new()
+        .set_ice_lite(true)
+        .set_rtp_mode(true)
+        .clear_codecs()
+        .enable_opus(true, false)
+        .set_send_buffer_audio(AUDIO_CACHE_PACKETS)
+        .set_send_buffer_video(VIDEO_CACHE_PACKETS);
+    for codec in &codecs.video {
+        match codec {
+            VideoCodec::H264 => add_h264(config.codec_config()),
+            VideoCodec::Vp8 => config.codec_config().enable_vp8(true),
+        }
+    }
+    config
+}
+
+/// Constrained baseline and baseline, both packetization modes; payload types as browsers choose them.
+fn add_h264(config: &mut CodecConfig) {
+    for (pt, rtx, mode, profile) in [
+        (108, 109, true, 0x42_e01f),
+        (102, 103, true, 0x42_001f),
+        (125, 107, false, 0x42_e01f),
+        (104, 105, false, 0x42_001f),
+    ] {
+        config.add_h264(Pt::from(pt), Some(Pt::from(rtx)), mode, profile);
+    }
+}
+
+/// The payload parameters of `pt` in this connection.
+pub fn params(config: &CodecConfig, pt: Pt) -> Option<&PayloadParams> {
+    config.find(|params| params.pt() == pt)
+}
+
+/// How well a receiver that negotiated `theirs` can take what was sent as `ours`: None not at all.
+pub fn compatibility(ours: &PayloadParams, theirs: &PayloadParams) -> Option<u8> {
+    let (a, b) = (ours.spec(), theirs.spec());
+    if a == b {
+        return Some(2);
+    }
+    let same_mode = || a.format.packetization_mode.unwrap_or(0) == b.format.packetization_mode.unwrap_or(0);
+    match (a.codec, b.codec) {
+        (Codec::H264, Codec::H264) => same_mode().then_some(1),
+        (ours, theirs) => (ours == theirs).then_some(1),
+    }
+}

@@ -1,0 +1,300 @@
+//! A subscriber's connection: we offer, one offer at a time.
+//!
+//! Tracks come and go faster than clients answer. What is wanted is kept as a list; an offer is made from the
+//! difference to what was negotiated, and the next one when its answer is there.
+
+use std::time::{Duration, Instant};
+
+use str0m::change::{SdpAnswer, SdpPendingOffer};
+use str0m::channel::{ChannelConfig, ChannelId, Reliability};
+use str0m::format::{CodecConfig, PayloadParams};
+use str0m::media::{Direction, MediaKind, Mid, Pt};
+use str0m::rtp::Ssrc;
+use str0m::{Rtc, RtcError};
+
+use super::guard::{Panicked, guard};
+use super::sdp::{Msid, OfferError, OfferRules, rewrite_msid};
+use super::settings;
+use super::{ConnectionKey, Endpoints};
+
+/// How long a client may take to answer an offer.
+pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// A track that the subscriber should get.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// The track, within the driver.
+    pub track: u64,
+    /// Video, else audio.
+    pub video: bool,
+    /// Whose it is.
+    pub msid: Msid,
+}
+
+/// One m-section of the connection. Sections are never removed from an SDP, so they are used again.
+#[derive(Debug)]
+struct Slot {
+    mid: Mid,
+    video: bool,
+    state: SlotState,
+    /// What it carries, or is about to.
+    wanted: Option<Wanted>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum SlotState {
+    /// In a pending offer for the first time.
+    Adding,
+    /// Inactive until the pending offer is answered.
+    Reviving,
+    /// Negotiated and carrying.
+    Active,
+    /// To be inactive when the pending offer is answered.
+    Removing,
+    /// Inactive, free.
+    Idle,
+}
+
+/// An offer for the client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offer {
+    /// Comes back with the answer.
+    pub id: u32,
+    /// The SDP.
+    pub sdp: String,
+}
+
+struct Pending {
+    id: u32,
+    since: Instant,
+    changes: SdpPendingOffer,
+}
+
+/// The server's channels for data messages, open once the client says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Channels {
+    /// `_reliable`.
+    pub reliable: ChannelId,
+    /// `_lossy`.
+    pub lossy: ChannelId,
+}
+
+/// A subscriber's connection.
+pub struct Subscriber {
+    /// In [`Endpoints`].
+    pub key: ConnectionKey,
+    /// For data.
+    pub channels: Option<Channels>,
+    rules: OfferRules,
+    slots: Vec<Slot>,
+    wanted: Vec<Wanted>,
+    pending: Option<Pending>,
+    offers: u32,
+    restart: bool,
+}
+
+impl Subscriber {
+    /// For an open connection.
+    pub fn new(key: ConnectionKey) -> Self {
+        Subscriber {
+            key,
+            channels: None,
+            rules: OfferRules::default(),
+            slots: Vec::new(),
+            wanted: Vec::new(),
+            pending: None,
+            offers: 0,
+            restart: false,
+        }
+    }
+
+    /// Adds a track; nothing happens when it is there.
+    pub fn add(&mut self, wanted: Wanted) {
+        if !self.wanted.iter().any(|known| known.track == wanted.track) {
+            self.wanted.push(wanted);
+        }
+    }
+
+    /// Takes a track out again.
+    pub fn remove(&mut self, track: u64) {
+        self.wanted.retain(|known| known.track != track);
+    }
+
+    /// The next offer restarts ICE, and an unanswered one is forgotten: the client has lost it.
+    pub fn restart(&mut self) {
+        self.restart = true;
+        if self.pending.take().is_some() {
+            // They were only in the forgotten offer; the others' directions the library has kept.
+            self.slots.retain(|slot| slot.state != SlotState::Adding);
+        }
+    }
+
+    /// The client has not answered in time.
+    pub fn overdue(&self, now: Instant) -> bool {
+        self.pending.as_ref().is_some_and(|pending| now.saturating_duration_since(pending.since) > ANSWER_TIMEOUT)
+    }
+
+    /// The next offer; None: nothing to say, or an answer is awaited.
+    ///
+    /// # Errors
+    /// [`Panicked`]: the connection is closed.
+    pub fn offer(&mut self, endpoints: &mut Endpoints, now: Instant) -> Result<Option<Offer>, Panicked> {
+        if self.pending.is_some() {
+            return Ok(None);
+        }
+        let key = self.key;
+        let Some(connection) = endpoints.get_mut(key).filter(|connection| !connection.closed) else {
+            return Ok(None);
+        };
+        let made = guard(|| self.change(&mut connection.rtc));
+        connection.closed |= made.is_err();
+        let Some((sdp, changes, coming_ufrag)) = made? else { return Ok(None) };
+        self.offers = self.offers.wrapping_add(1).max(1);
+        self.pending = Some(Pending { id: self.offers, since: now, changes });
+        self.restart = false;
+        endpoints.refresh_ufrag(key, coming_ufrag);
+        Ok(Some(Offer { id: self.offers, sdp: self.label(&sdp) }))
+    }
+
+    fn change(&mut self, rtc: &mut Rtc) -> Option<(String, SdpPendingOffer, Option<String>)> {
+        let unwanted = |slot: &Slot, wanted: &[Wanted]| {
+            let carries = slot.wanted.as_ref().is_some_and(|it| wanted.iter().any(|w| w.track == it.track));
+            slot.state == SlotState::Active && !carries
+        };
+        let fresh: Vec<Wanted> = self.wanted.iter().filter(|wanted| !self.has(wanted.track)).cloned().collect();
+        let mut revived = Vec::new();
+        for wanted in &fresh {
+            let idle = |slot: &&mut Slot| slot.state == SlotState::Idle && slot.video == wanted.video;
+            let Some(slot) = self.slots.iter_mut().find(idle) else { continue };
+            renew_stream(rtc, slot.mid, slot.video);
+            (slot.state, slot.wanted) = (SlotState::Reviving, Some(wanted.clone()));
+            revived.push(wanted.track);
+        }
+        let mut api = rtc.sdp_api();
+        if self.channels.is_none() {
+            self.channels = Some(add_channels(&mut api));
+        }
+        for slot in &mut self.slots {
+            if unwanted(slot, &self.wanted) {
+                slot.state = SlotState::Removing;
+            }
+            match slot.state {
+                SlotState::Removing => api.set_direction(slot.mid, Direction::Inactive),
+                SlotState::Reviving => api.set_direction(slot.mid, Direction::SendOnly),
+                _ => {}
+            }
+        }
+        for wanted in fresh.into_iter().filter(|wanted| !revived.contains(&wanted.track)) {
+            let kind = if wanted.video { MediaKind::Video } else { MediaKind::Audio };
+            let (stream, track) = (wanted.msid.stream_id.clone(), wanted.msid.track_id.clone());
+            let mid = api.add_media(kind, Direction::SendOnly, Some(stream), Some(track), None);
+            let video = wanted.video;
+            self.slots.push(Slot { mid, video, state: SlotState::Adding, wanted: Some(wanted) });
+        }
+        let coming_ufrag = self.restart.then(|| api.ice_restart(true).ufrag);
+        let (offer, pending) = api.apply()?;
+        Some((offer.to_sdp_string(), pending, coming_ufrag))
+    }
+
+    fn has(&self, track: u64) -> bool {
+        let carries = |slot: &Slot| slot.wanted.as_ref().is_some_and(|wanted| wanted.track == track);
+        self.slots.iter().any(|slot| slot.state != SlotState::Removing && carries(slot))
+    }
+
+    fn label(&self, sdp: &str) -> String {
+        rewrite_msid(sdp, |mid| {
+            let slot = self.slots.iter().find(|slot| *slot.mid == *mid)?;
+            let carries = !matches!(slot.state, SlotState::Idle | SlotState::Removing);
+            Some(slot.wanted.as_ref().filter(|_| carries).map(|wanted| &wanted.msid))
+        })
+    }
+
+    /// Takes the client's answer to offer `id` (0: it does not say). Ok(false): it is to an older offer and
+    /// ignored. The tracks that can be sent now: [`Subscriber::sending`].
+    ///
+    /// # Errors
+    /// [`OfferError`]: the answer is malformed or does not fit; the negotiation cannot go on.
+    pub fn answer(&mut self, endpoints: &mut Endpoints, text: &str, id: u32) -> Result<bool, OfferError> {
+        let Some(pending) = self.pending.take_if(|pending| id == 0 || pending.id == id) else {
+            return Ok(false);
+        };
+        self.rules.check(text)?;
+        let refused = |error: &dyn std::fmt::Display| OfferError::Refused(error.to_string());
+        let key = self.key;
+        let connection = endpoints.get_mut(key).filter(|connection| !connection.closed);
+        let connection = connection.ok_or_else(|| refused(&"the connection is closed"))?;
+        let accepted = guard(|| -> Result<(), RtcError> {
+            let answer = SdpAnswer::from_sdp_string(text).map_err(|e| RtcError::RemoteSdp(e.to_string()))?;
+            connection.rtc.sdp_api().accept_answer(pending.changes, answer)
+        });
+        connection.closed |= accepted.is_err();
+        accepted.map_err(|e| refused(&e))?.map_err(|e| refused(&e))?;
+        for slot in &mut self.slots {
+            match slot.state {
+                SlotState::Adding | SlotState::Reviving => slot.state = SlotState::Active,
+                SlotState::Removing => (slot.state, slot.wanted) = (SlotState::Idle, None),
+                SlotState::Active | SlotState::Idle => {}
+            }
+        }
+        endpoints.refresh_ufrag(key, None);
+        Ok(true)
+    }
+
+    /// The tracks that are negotiated, each with its m-section and the SSRC of its stream. A track that the
+    /// client refused is not among them.
+    pub fn sending(&self, endpoints: &mut Endpoints) -> Vec<(u64, Mid, Ssrc)> {
+        let Some(connection) = endpoints.get_mut(self.key) else { return Vec::new() };
+        let mut tracks = Vec::new();
+        for slot in self.slots.iter().filter(|slot| slot.state == SlotState::Active) {
+            let Some(wanted) = &slot.wanted else { continue };
+            let sends = connection.rtc.media(slot.mid).is_some_and(|media| media.direction().is_sending());
+            let mut api = connection.rtc.direct_api();
+            let stream = api.stream_tx_by_mid(slot.mid, None).filter(|_| sends);
+            tracks.extend(stream.map(|stream| (wanted.track, slot.mid, stream.ssrc())));
+        }
+        tracks
+    }
+
+    /// The track that m-section `mid` carries.
+    pub fn track_of(&self, mid: Mid) -> Option<u64> {
+        let slot = self.slots.iter().find(|slot| slot.mid == mid && slot.state == SlotState::Active)?;
+        slot.wanted.as_ref().map(|wanted| wanted.track)
+    }
+
+    /// The payload type under which `mid`'s receiver takes what was published as `published`; None: it cannot.
+    pub fn payload_type(endpoints: &mut Endpoints, key: ConnectionKey, mid: Mid, published: &PayloadParams) -> Option<Pt> {
+        let connection = endpoints.get_mut(key)?;
+        let config: &CodecConfig = connection.rtc.codec_config();
+        let pts = connection.rtc.media(mid)?.remote_pts();
+        let rated = pts.iter().filter_map(|pt| {
+            let params = settings::params(config, *pt)?;
+            Some((settings::compatibility(published, params)?, *pt))
+        });
+        rated.max_by_key(|(rating, _)| *rating).map(|(_, pt)| pt)
+    }
+}
+
+/// A stream that was used for another track gets new SSRCs, so that nothing of the old one is mixed in.
+fn renew_stream(rtc: &mut Rtc, mid: Mid, video: bool) {
+    let mut api = rtc.direct_api();
+    let ssrc = api.new_ssrc();
+    let rtx = video.then(|| api.new_ssrc());
+    api.reset_stream_tx(mid, None, ssrc, rtx);
+}
+
+fn add_channels(api: &mut str0m::change::SdpApi<'_>) -> Channels {
+    let lossy = || ChannelConfig {
+        ordered: false,
+        reliability: Reliability::MaxRetransmits { retransmits: 0 },
+        ..Default::default()
+    };
+    let reliable = api.add_channel_with_config(ChannelConfig {
+        label: "_reliable".to_owned(),
+        ordered: true,
+        ..Default::default()
+    });
+    let channels =
+        Channels { reliable, lossy: api.add_channel_with_config(ChannelConfig { label: "_lossy".to_owned(), ..lossy() }) };
+    api.add_channel_with_config(ChannelConfig { label: "_data_track".to_owned(), ..lossy() });
+    channels
+}

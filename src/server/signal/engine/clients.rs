@@ -1,0 +1,244 @@
+//! Joining, resuming, leaving.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::atomic::Ordering;
+
+use livekit_protocol as proto;
+use proto::signal_response::Message as Response;
+use tracing::{info, warn};
+
+use super::super::message::{Join, Out, Ticket};
+use super::member::Member;
+use super::{Engine, reply};
+use crate::base::clock;
+use crate::room::{Departure, Event, Joining, MemberKey, Participant};
+use crate::rtc::sfu::Role;
+use crate::rtc::sfu::publisher::Publisher;
+use crate::rtc::sfu::subscriber::Subscriber;
+use crate::sfu::sender_clock::SenderClock;
+
+impl Engine {
+    pub(super) fn join(&mut self, join: Join) {
+        if let Some(sid) = join.resume.clone() {
+            self.resume(&sid, join);
+            return;
+        }
+        let Join { room, grant, protocol, auto_subscribe, attributes, out, reply, .. } = join;
+        let identity = grant.identity.clone();
+        let joining = Joining { room: room.clone(), grant, attributes };
+        let admitted = match self.rooms.admit(joining, clock::wall()) {
+            Ok(admitted) => admitted,
+            Err(refusal) => return drop(reply.send(Err(refusal))),
+        };
+        if let Some(replaced) = admitted.replaced {
+            self.clear_out(&room, &replaced, Departure::Replaced);
+        }
+        let key = admitted.key;
+        let sid = self.participant(&room, key).map(|p| p.sid.clone()).unwrap_or_default();
+        info!(room, identity, sid, protocol, "a participant joined");
+        let publisher = self.endpoints.open(Role::Publisher, self.now);
+        let subscriber = self.endpoints.open(Role::Subscriber, self.now);
+        self.owners.insert(publisher, (key, Role::Publisher));
+        self.owners.insert(subscriber, (key, Role::Subscriber));
+        let member = Member {
+            key,
+            room: room.clone(),
+            sid,
+            identity,
+            auto_subscribe,
+            subscriber_primary: protocol > 2,
+            generation: 1,
+            out: Some(out),
+            silent_since: None,
+            joined: self.now,
+            publisher: Publisher::new(publisher),
+            subscriber: Subscriber::new(subscriber),
+            publications: Vec::new(),
+            streams: HashMap::new(),
+            clock: SenderClock::default(),
+            wishes: HashMap::new(),
+            unwanted: HashSet::new(),
+            data_in: HashMap::new(),
+            data_open: HashSet::new(),
+            data_waiting: VecDeque::new(),
+            nacks: HashMap::new(),
+        };
+        let ticket = member.ticket();
+        self.members.insert(key, member);
+        // Ours first: the client gets its messages in order only after it has its ticket.
+        let _ = reply.send(Ok(ticket));
+        self.welcome(&room, key);
+        admitted.events.into_iter().for_each(|event| self.emit(event));
+        self.announce(&room, key);
+        self.negotiate(key);
+        self.subscribe_to_all(&room, key);
+        self.changed = true;
+    }
+
+    fn welcome(&mut self, room: &str, key: MemberKey) {
+        let Some(room) = self.rooms.get(room) else { return };
+        let Some(participant) = room.participant(key) else { return };
+        let Some(member) = self.members.get_mut(&key) else { return };
+        let primary = member.subscriber_primary;
+        let response = reply::join(room, participant, primary, &self.codecs, &self.node_id);
+        member.send(Response::Join(response));
+        let speaking = self.speakers.get(&room.name).map(|speakers| speakers.active()).unwrap_or_default();
+        let sids = |key: MemberKey| room.participant(key).map(|p| p.sid.clone());
+        if let Some(speakers) = reply::speakers(&speaking, sids) {
+            member.send(speakers);
+        }
+    }
+
+    fn resume(&mut self, sid: &str, join: Join) {
+        let found = self
+            .rooms
+            .get(&join.room)
+            .and_then(|room| room.participants.iter().find(|p| p.sid == sid))
+            .filter(|participant| participant.grant.identity == join.grant.identity)
+            .map(|participant| participant.key);
+        let usable = found.filter(|key| self.is_resumable(*key));
+        let (Some(key), Some(room)) = (usable, self.rooms.get(&join.room)) else {
+            info!(room = join.room, sid, "a stay cannot be resumed");
+            let leave = reply::leave(proto::DisconnectReason::StateMismatch, reply::RECONNECT);
+            let message = Some(Response::Leave(leave));
+            let _ = join.out.try_send(Out::Message(Box::new(proto::SignalResponse { message })));
+            // The session closes when `join.reply` is dropped.
+            return;
+        };
+        let others = room.others(key);
+        let room_info = room.info();
+        let name = room.name.clone();
+        let Some(member) = self.members.get_mut(&key) else { return };
+        member.hang_up();
+        member.generation += 1;
+        member.silent_since = None;
+        member.out = Some(join.out);
+        let _ = join.reply.send(Ok(member.ticket()));
+        member.send(Response::Reconnect(reply::reconnect(&self.node_id)));
+        member.send(Response::Update(proto::ParticipantUpdate { participants: others }));
+        member.send(Response::RoomUpdate(proto::RoomUpdate { room: Some(room_info) }));
+        member.subscriber.restart();
+        info!(room = name, identity = member.identity, "a stay is resumed");
+        self.negotiate(key);
+    }
+
+    /// Neither of its connections is beyond repair.
+    fn is_resumable(&mut self, key: MemberKey) -> bool {
+        let Some(member) = self.members.get(&key) else { return false };
+        let connections = [member.publisher.key, member.subscriber.key];
+        connections.into_iter().all(|c| self.endpoints.get_mut(c).is_some_and(|c| !c.closed))
+    }
+
+    pub(super) fn is_current(&self, ticket: Ticket) -> bool {
+        self.members.get(&ticket.key).is_some_and(|member| member.generation == ticket.generation)
+    }
+
+    pub(super) fn signalling_gone(&mut self, ticket: Ticket) {
+        if !self.is_current(ticket) {
+            return;
+        }
+        if let Some(member) = self.members.get_mut(&ticket.key) {
+            member.out = None;
+            member.silent_since = Some(self.now);
+        }
+    }
+
+    pub(super) fn malformed(&mut self, ticket: Ticket, what: &'static str) {
+        if !self.is_current(ticket) {
+            return;
+        }
+        if let Some(member) = self.members.get(&ticket.key) {
+            warn!(identity = member.identity, what, "malformed signalling: the participant is put out");
+        }
+        self.outlets.counters.misbehaved.fetch_add(1, Ordering::Relaxed);
+        self.put_out(ticket.key, Departure::Misbehaved);
+    }
+
+    /// Ends a participant's stay and tells everyone, it included.
+    pub(super) fn put_out(&mut self, key: MemberKey, departure: Departure) {
+        let Some(room) = self.members.get(&key).map(|member| member.room.clone()) else { return };
+        if let Some(participant) = self.rooms.leave(&room, key, self.at) {
+            self.clear_out(&room, &participant, departure);
+        }
+    }
+
+    /// Asks a participant whose connection is beyond repair to come again, and forgets this stay.
+    pub(super) fn start_over(&mut self, key: MemberKey, why: &str) {
+        if let Some(member) = self.members.get_mut(&key) {
+            warn!(identity = member.identity, why, "a participant must connect anew");
+            let leave = reply::leave(proto::DisconnectReason::StateMismatch, reply::RECONNECT);
+            member.send(Response::Leave(leave));
+        }
+        self.put_out(key, Departure::Vanished);
+    }
+
+    pub(super) fn end_room(&mut self, room: &str, departure: Departure) -> bool {
+        let Some(keys) = self.rooms.get(room).map(|r| r.participants.iter().map(|p| p.key).collect::<Vec<_>>())
+        else {
+            return false;
+        };
+        for key in keys {
+            self.put_out(key, departure);
+        }
+        if let Some(event) = self.rooms.end(room) {
+            self.emit(event);
+        }
+        self.speakers.remove(room);
+        self.changed = true;
+        true
+    }
+
+    /// Everything of somebody who is out of the room already.
+    fn clear_out(&mut self, room: &str, participant: &Participant, departure: Departure) {
+        let key = participant.key;
+        let Some(mut member) = self.members.remove(&key) else { return };
+        info!(room, identity = member.identity, sid = member.sid, ?departure, "a participant left");
+        if !matches!(departure, Departure::Left | Departure::Vanished) {
+            member.send(Response::Leave(reply::leave(departure.reason(), reply::DISCONNECT)));
+        }
+        member.hang_up();
+        for publication in &member.publications {
+            if let Some((_, track)) = publication.bound {
+                self.withdraw(track);
+                let (room, identity) = (room.to_owned(), member.identity.clone());
+                self.emit(Event::TrackUnpublished { room, identity, track: publication.info.clone() });
+            }
+        }
+        for track in self.tracks.values_mut() {
+            track.route.unsubscribe(|to| to.member == key);
+        }
+        for connection in [member.publisher.key, member.subscriber.key] {
+            self.owners.remove(&connection);
+            self.endpoints.close(connection, self.now);
+        }
+        if let Some(speakers) = self.speakers.get_mut(room) {
+            speakers.remove(key);
+        }
+        if !participant.grant.hidden {
+            let farewell = participant.farewell(departure.reason());
+            self.broadcast(room, None, &reply::update(farewell));
+        }
+        let participant = participant.farewell(departure.reason());
+        self.emit(Event::ParticipantLeft { room: room.to_owned(), participant, departure });
+        self.changed = true;
+    }
+
+    pub(super) fn participant(&self, room: &str, key: MemberKey) -> Option<&Participant> {
+        self.rooms.get(room)?.participant(key)
+    }
+
+    /// Tells the others what is new about `key`, unless it is hidden.
+    pub(super) fn announce(&mut self, room: &str, key: MemberKey) {
+        let Some(participant) = self.participant(room, key).filter(|p| !p.grant.hidden) else { return };
+        let update = reply::update(participant.info());
+        self.broadcast(room, Some(key), &update);
+    }
+
+    pub(super) fn broadcast(&mut self, room: &str, except: Option<MemberKey>, message: &Response) {
+        for member in self.members.values_mut() {
+            if member.room == room && Some(member.key) != except {
+                member.send(message.clone());
+            }
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! Packets, keyframes, layers, speakers.
+
+use std::sync::atomic::Ordering;
+
+use str0m::format::{Codec, PayloadParams};
+use str0m::media::{Mid, Pt, Rid};
+use str0m::rtp::{ExtensionValues, RtpPacket, RtpWrite, Ssrc};
+
+use super::super::Counters;
+use super::member::Stream;
+use super::{Engine, reply};
+use crate::base::clock;
+use crate::room::MemberKey;
+use crate::rtc::sfu::publisher::Source;
+use crate::rtc::sfu::subscriber::Subscriber;
+use crate::rtc::sfu::{ConnectionKey, Endpoints, settings};
+use crate::sfu::{Incoming, Layer, Route, SenderReport, keyframe};
+
+/// A published track.
+pub(super) struct Track {
+    pub room: String,
+    pub publisher: MemberKey,
+    pub publisher_sid: String,
+    pub sid: String,
+    /// `h264`, as clients name it for dynacast.
+    pub codec: String,
+    pub mid: Mid,
+    pub route: Route<Destination>,
+}
+
+/// Where a subscriber's copies go.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Destination {
+    pub member: MemberKey,
+    pub connection: ConnectionKey,
+    pub mid: Mid,
+    pub ssrc: Ssrc,
+    /// The publisher's payload type and the subscriber's for the same (None: it has none).
+    pub payload_type: Option<(Pt, Option<Pt>)>,
+}
+
+impl PartialEq for Destination {
+    fn eq(&self, other: &Self) -> bool {
+        self.member == other.member
+    }
+}
+
+impl Destination {
+    fn payload_type(&mut self, endpoints: &mut Endpoints, params: &PayloadParams) -> Option<Pt> {
+        if let Some((of, pt)) = self.payload_type
+            && of == params.pt()
+        {
+            return pt;
+        }
+        let pt = Subscriber::payload_type(endpoints, self.connection, self.mid, params);
+        self.payload_type = Some((params.pt(), pt));
+        pt
+    }
+}
+
+impl Engine {
+    /// One packet of a publisher, to everyone who gets it. No allocation here: the payload is shared.
+    pub(super) fn packet(&mut self, key: MemberKey, packet: RtpPacket) {
+        let Some(stream) = self.stream(key, packet.header.ssrc, packet.header.payload_type) else { return };
+        let (Some(member), Some(track)) = (self.members.get_mut(&key), self.tracks.get_mut(&stream.track)) else {
+            return;
+        };
+        Counters::one(&self.outlets.counters.packets_received);
+        let header = &packet.header;
+        let rate = track.route.rate();
+        let report = packet.last_sender_info.map(|info| SenderReport {
+            wall: info.ntp_time.duration_since(std::time::UNIX_EPOCH).unwrap_or_default(),
+            timestamp: info.rtp_time.numer() as u32,
+        });
+        let video = track.route.is_video();
+        let incoming = Incoming {
+            layer: stream.layer,
+            ssrc: *header.ssrc,
+            sequence: *packet.seq_no,
+            timestamp: header.timestamp,
+            keyframe: !video || is_keyframe(&stream.params, &packet.payload),
+            report,
+            arrival: self.at,
+        };
+        let captured = member.clock.capture_time(header.timestamp, report, rate, self.at);
+        let wallclock = clock::instant_of(captured);
+        if let Some(level) = header.ext_vals.audio_level.filter(|_| !video) {
+            if !self.speakers.contains_key(&track.room) {
+                self.speakers.insert(track.room.clone(), Default::default());
+            }
+            if let Some(speakers) = self.speakers.get_mut(&track.room) {
+                speakers.observe(key, level.unsigned_abs());
+            }
+        }
+        let extensions = passed_on(&header.ext_vals);
+        let endpoints = &mut self.endpoints;
+        let mut copies = 0;
+        let began = track.route.forward(&incoming, |to, out| {
+            let Some(pt) = to.payload_type(endpoints, &stream.params) else { return };
+            let copy = RtpWrite::new(pt, out.sequence.into(), out.timestamp, wallclock, packet.payload.clone())
+                .marker(header.marker)
+                .nackable(video)
+                .ext_vals(extensions.clone());
+            copies += u64::from(endpoints.write(to.connection, to.ssrc, copy));
+        });
+        self.outlets.counters.packets_forwarded.fetch_add(copies, Ordering::Relaxed);
+        if began {
+            track.route.refresh(self.at);
+            self.ask_for_keyframes();
+        }
+    }
+
+    /// Where packets of `ssrc` go; learned at its first packet.
+    fn stream(&mut self, key: MemberKey, ssrc: Ssrc, pt: Pt) -> Option<Stream> {
+        let member = self.members.get_mut(&key)?;
+        let known = member.streams.get(&*ssrc).copied().filter(|stream| stream.params.pt() == pt);
+        if known.is_some() {
+            return known;
+        }
+        let source = member.publisher.source(&mut self.endpoints, ssrc)?;
+        let on = |bound: Option<(Mid, u64)>| bound.filter(|(mid, _)| *mid == source.mid);
+        let (_, track) = member.publications.iter().find_map(|publication| on(publication.bound))?;
+        let connection = self.endpoints.get_mut(member.publisher.key)?;
+        let params = *settings::params(connection.rtc.codec_config(), pt)?;
+        let layer = source.rid.and_then(|rid| Layer::from_rid(&rid)).unwrap_or(Layer::Full);
+        let stream = Stream { track, layer, source, params };
+        member.streams.insert(*ssrc, stream);
+        Some(stream)
+    }
+
+    /// A subscriber asks for a keyframe (PLI or FIR).
+    pub(super) fn keyframe_wanted(&mut self, key: MemberKey, mid: Mid) {
+        Counters::one(&self.outlets.counters.keyframes_wanted);
+        let track = self.members.get(&key).and_then(|member| member.subscriber.track_of(mid));
+        if let Some(track) = track.and_then(|track| self.tracks.get_mut(&track)) {
+            track.route.keyframe_needed(|to| to.member == key);
+            self.ask_for_keyframes();
+        }
+    }
+
+    /// Passes on the keyframe requests that are due.
+    pub(super) fn ask_for_keyframes(&mut self) {
+        for track in self.tracks.values_mut() {
+            let due = track.route.take_keyframe_requests(self.at);
+            let Some(member) = self.members.get(&track.publisher) else { continue };
+            for layer in Layer::ALL.into_iter().filter(|layer| due[layer.index()]) {
+                let of_layer = |s: &&Stream| s.source.mid == track.mid && s.layer == layer;
+                let rid: Option<Rid> = member.streams.values().find(of_layer).and_then(|s| s.source.rid);
+                let source = Source { mid: track.mid, rid };
+                if member.publisher.request_keyframe(&mut self.endpoints, source) {
+                    Counters::one(&self.outlets.counters.keyframes_requested);
+                }
+            }
+        }
+    }
+
+    /// Chooses layers anew and tells publishers which of theirs are watched.
+    pub(super) fn refresh_tracks(&mut self) {
+        for track in self.tracks.values_mut() {
+            track.route.refresh(self.at);
+            let Some(on) = track.route.dynacast(self.at) else { continue };
+            if let Some(member) = self.members.get_mut(&track.publisher) {
+                member.send(reply::qualities(&track.sid, &track.codec, on));
+            }
+        }
+        self.ask_for_keyframes();
+    }
+
+    /// Tells every room who began and who stopped speaking.
+    pub(super) fn judge_speakers(&mut self) {
+        for (name, speakers) in &mut self.speakers {
+            let changes = speakers.judge(self.at);
+            let Some(room) = self.rooms.get(name).filter(|_| !changes.is_empty()) else { continue };
+            let seen = |key| room.participant(key).filter(|p| !p.grant.hidden).map(|p| p.sid.clone());
+            let Some(message) = reply::speakers(&changes, seen) else { continue };
+            for member in self.members.values_mut().filter(|member| member.room == *name) {
+                member.send(message.clone());
+            }
+        }
+    }
+
+    /// The library counts NACKs per stream, and says so now and then.
+    pub(super) fn count_nacks(&mut self, key: MemberKey, mid: Mid, rid: Option<Rid>, nacks: u64) {
+        let Some(member) = self.members.get_mut(&key) else { return };
+        let layer = rid.and_then(|rid| Layer::from_rid(&rid));
+        let before = member.nacks.insert((mid, layer), nacks).unwrap_or(0);
+        self.outlets.counters.nacks.fetch_add(nacks.saturating_sub(before), Ordering::Relaxed);
+    }
+}
+
+fn is_keyframe(params: &PayloadParams, payload: &[u8]) -> bool {
+    match params.spec().codec {
+        Codec::H264 => keyframe::h264(payload),
+        Codec::Vp8 => keyframe::vp8(payload),
+        _ => true,
+    }
+}
+
+/// What of a publisher's header extensions a subscriber may see. MID and RID are the publisher's own.
+fn passed_on(from: &ExtensionValues) -> ExtensionValues {
+    ExtensionValues {
+        audio_level: from.audio_level,
+        voice_activity: from.voice_activity,
+        video_orientation: from.video_orientation,
+        ..Default::default()
+    }
+}

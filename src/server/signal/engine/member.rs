@@ -1,0 +1,105 @@
+//! A participant's state within the engine.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::time::Instant;
+
+use livekit_protocol as proto;
+use str0m::channel::ChannelId;
+use str0m::format::PayloadParams;
+use str0m::media::Mid;
+use tokio::sync::mpsc;
+use tracing::debug;
+
+use super::super::message::{Out, Ticket};
+use crate::room::MemberKey;
+use crate::rtc::sfu::publisher::{Publisher, Source};
+use crate::rtc::sfu::subscriber::Subscriber;
+use crate::sfu::sender_clock::SenderClock;
+use crate::sfu::{Layer, Wish};
+
+/// A track that the client announced; published once an offer carries it.
+#[derive(Clone, Debug)]
+pub(super) struct Publication {
+    /// The client's name for it.
+    pub cid: String,
+    /// As the others will see it.
+    pub info: proto::TrackInfo,
+    /// Once published: its m-section and its key in the engine.
+    pub bound: Option<(Mid, u64)>,
+}
+
+impl Publication {
+    pub fn is_video(&self) -> bool {
+        self.info.r#type == proto::TrackType::Video as i32
+    }
+}
+
+/// Where packets of one SSRC go.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stream {
+    pub track: u64,
+    pub layer: Layer,
+    pub source: Source,
+    pub params: PayloadParams,
+}
+
+/// One participant.
+pub(super) struct Member {
+    pub key: MemberKey,
+    pub room: String,
+    pub sid: String,
+    pub identity: String,
+    pub auto_subscribe: bool,
+    /// Media it gets counts for being active; else media it sends (protocols below 3).
+    pub subscriber_primary: bool,
+    pub generation: u32,
+    pub out: Option<mpsc::Sender<Out>>,
+    /// Since when there is no signalling connection.
+    pub silent_since: Option<Instant>,
+    pub joined: Instant,
+    pub publisher: Publisher,
+    pub subscriber: Subscriber,
+    pub publications: Vec<Publication>,
+    pub streams: HashMap<u32, Stream>,
+    pub clock: SenderClock,
+    /// Track sid → what it asked for.
+    pub wishes: HashMap<String, Wish>,
+    /// Track sids that it does not want although it subscribes to everything.
+    pub unwanted: HashSet<String>,
+    /// The channels that its data comes by; true: reliable.
+    pub data_in: HashMap<ChannelId, bool>,
+    /// Its channels for data are open.
+    pub data_open: HashSet<ChannelId>,
+    /// Reliable messages that its channel did not take yet.
+    pub data_waiting: VecDeque<Vec<u8>>,
+    /// NACKs counted so far, by stream.
+    pub nacks: HashMap<(Mid, Option<Layer>), u64>,
+}
+
+impl Member {
+    /// Says something to the client. A client that does not read loses its signalling connection.
+    pub fn send(&mut self, message: proto::signal_response::Message) {
+        let Some(out) = &self.out else { return };
+        let response = Box::new(proto::SignalResponse { message: Some(message) });
+        if out.try_send(Out::Message(response)).is_err() {
+            debug!(identity = self.identity, "a client does not read its signalling");
+            self.out = None;
+        }
+    }
+
+    /// Closes the signalling connection after what was said.
+    pub fn hang_up(&mut self) {
+        if let Some(out) = self.out.take() {
+            // Full: dropping the sender closes as well.
+            let _ = out.try_send(Out::Close);
+        }
+    }
+
+    pub fn ticket(&self) -> Ticket {
+        Ticket { key: self.key, generation: self.generation }
+    }
+
+    pub fn publication(&self, sid: &str) -> Option<&Publication> {
+        self.publications.iter().find(|publication| publication.info.sid == sid)
+    }
+}

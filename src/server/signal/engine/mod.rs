@@ -1,0 +1,230 @@
+//! The thread `sfu`: every room, every participant, every connection. Single-threaded on purpose.
+//!
+//! | file | what |
+//! |---|---|
+//! | `clients` | joining, resuming, leaving |
+//! | `signals` | what clients say |
+//! | `publishing` | tracks come and go |
+//! | `subscribing` | who gets which track, offers to subscribers |
+//! | `media` | packets, keyframes, layers, speakers |
+//! | `data` | data messages |
+//! | `upkeep` | timeouts, snapshots |
+//! | `member`, `reply` | a participant's state; the messages sent to it |
+
+mod clients;
+mod data;
+mod media;
+mod member;
+mod publishing;
+mod reply;
+mod signals;
+mod subscribing;
+mod upkeep;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
+use std::time::{Duration, Instant};
+
+use str0m::Event as RtcEvent;
+use tokio::sync::{broadcast, mpsc, watch};
+use tracing::{error, info};
+
+use super::message::Request;
+use super::{Config, Counters, Snapshot, StartError};
+use crate::base::clock::{self, MediaTime};
+use crate::base::{Shutdown, ids};
+use crate::room::{Departure, Event, MemberKey, Rooms};
+use crate::rtc::sfu::socket::UdpPort;
+use crate::rtc::sfu::{Codecs, ConnectionKey, Endpoints, Role};
+use crate::sfu::speaker::Speakers;
+
+use media::Track;
+use member::Member;
+
+/// How often layers, speakers and timeouts are looked at.
+const TICK: Duration = Duration::from_millis(100);
+/// Requests handled before the socket is looked at again.
+const REQUESTS_A_TURN: usize = 32;
+/// Batches received before the timers are looked at again.
+const BATCHES_A_TURN: usize = 8;
+
+/// Where the engine tells the rest of the process.
+pub(super) struct Outlets {
+    pub snapshots: watch::Sender<Arc<Snapshot>>,
+    pub events: broadcast::Sender<Event>,
+    pub counters: Arc<Counters>,
+}
+
+/// The engine's whole state.
+pub(super) struct Engine {
+    endpoints: Endpoints,
+    rooms: Rooms,
+    members: HashMap<MemberKey, Member>,
+    owners: HashMap<ConnectionKey, (MemberKey, Role)>,
+    tracks: HashMap<u64, Track>,
+    speakers: HashMap<String, Speakers<MemberKey>>,
+    codecs: Codecs,
+    outlets: Outlets,
+    node_id: String,
+    track_keys: u64,
+    /// The time of this turn, on both clocks.
+    now: Instant,
+    at: MediaTime,
+    next_tick: Instant,
+    /// Rooms or participants changed since the last snapshot.
+    changed: bool,
+}
+
+/// The body of the thread.
+pub(super) fn run_thread(
+    config: Config,
+    outlets: Outlets,
+    requests: mpsc::Receiver<Request>,
+    shutdown: Shutdown,
+    ready: &SyncSender<Result<u16, StartError>>,
+) {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return drop(ready.send(Err(StartError::Thread(error)))),
+    };
+    runtime.block_on(async {
+        let port = match UdpPort::bind(config.rtc_udp) {
+            Ok(port) => port,
+            Err(source) => {
+                let _ = ready.send(Err(StartError::Bind { port: config.rtc_udp, source }));
+                return;
+            }
+        };
+        let mut engine = Engine::new(port, config, outlets);
+        let _ = ready.send(Ok(engine.endpoints.udp_port()));
+        engine.run(requests, shutdown).await;
+    });
+}
+
+impl Engine {
+    fn new(port: UdpPort, config: Config, outlets: Outlets) -> Self {
+        let now = clock::now();
+        Engine {
+            endpoints: Endpoints::new(port, config.node_ip, config.codecs.clone()),
+            rooms: Rooms::default(),
+            members: HashMap::new(),
+            owners: HashMap::new(),
+            tracks: HashMap::new(),
+            speakers: HashMap::new(),
+            codecs: config.codecs,
+            outlets,
+            node_id: ids::prefixed("ND"),
+            track_keys: 0,
+            now,
+            at: clock::media_at(now),
+            next_tick: now,
+            changed: false,
+        }
+    }
+
+    async fn run(&mut self, mut requests: mpsc::Receiver<Request>, shutdown: Shutdown) {
+        info!(port = self.endpoints.udp_port(), "room server: media");
+        loop {
+            let wake_at = self.endpoints.wake_at(self.now).min(self.next_tick);
+            tokio::select! {
+                readable = self.endpoints.readable() => {
+                    if let Err(error) = readable {
+                        error!(%error, "room server: the UDP socket is broken");
+                        break;
+                    }
+                }
+                request = requests.recv() => {
+                    let Some(request) = request else { break };
+                    self.turn();
+                    self.handle(request);
+                    for _ in 1..REQUESTS_A_TURN {
+                        let Ok(request) = requests.try_recv() else { break };
+                        self.handle(request);
+                    }
+                }
+                () = tokio::time::sleep_until(wake_at.into()) => {}
+                () = shutdown.cancelled() => break,
+            }
+            self.turn();
+            self.work();
+        }
+        self.stop();
+    }
+
+    fn turn(&mut self) {
+        self.now = clock::now();
+        self.at = clock::media_at(self.now);
+    }
+
+    /// Receives, drives timers, forwards, sends.
+    fn work(&mut self) {
+        for _ in 0..BATCHES_A_TURN {
+            if !self.endpoints.receive(self.now) {
+                break;
+            }
+            self.react();
+            self.endpoints.flush(self.now);
+        }
+        self.endpoints.expire(self.now);
+        self.react();
+        if self.next_tick <= self.now {
+            self.next_tick = self.now + TICK;
+            self.upkeep();
+        }
+        // Sending may make events, and they more to send; what is left waits for the next turn.
+        self.endpoints.flush(self.now);
+        self.react();
+        self.endpoints.flush(self.now);
+    }
+
+    fn react(&mut self) {
+        let mut events = self.endpoints.take_events();
+        for (connection, event) in events.drain(..) {
+            let Some((key, role)) = self.owners.get(&connection).copied() else { continue };
+            match event {
+                RtcEvent::RtpPacket(packet) => self.packet(key, packet),
+                RtcEvent::Connected => self.connected(key, role),
+                RtcEvent::KeyframeRequest(request) => self.keyframe_wanted(key, request.mid),
+                RtcEvent::ChannelOpen(channel, label) => self.channel_open(key, role, channel, &label),
+                RtcEvent::ChannelData(data) => self.channel_data(key, role, &data),
+                RtcEvent::ChannelBufferedAmountLow(_) => self.flush_data(key),
+                RtcEvent::MediaEgressStats(stats) => self.count_nacks(key, stats.mid, None, stats.nacks),
+                RtcEvent::MediaIngressStats(stats) => self.count_nacks(key, stats.mid, stats.rid, stats.nacks),
+                _ => {}
+            }
+        }
+        self.endpoints.recycle(events);
+    }
+
+    fn handle(&mut self, request: Request) {
+        match request {
+            Request::Join(join) => self.join(*join),
+            Request::Signal(ticket, request) => self.signal(ticket, *request),
+            Request::Malformed(ticket, what) => self.malformed(ticket, what),
+            Request::Gone(ticket) => self.signalling_gone(ticket),
+            Request::EndRoom(room, reply) => drop(reply.send(self.end_room(&room, Departure::RoomEnded))),
+            Request::Remove { room, identity, reply } => {
+                let found = self.rooms.get(&room).and_then(|r| r.identity(&identity)).map(|p| p.key);
+                if let Some(key) = found {
+                    self.put_out(key, Departure::Removed);
+                }
+                let _ = reply.send(found.is_some());
+            }
+        }
+    }
+
+    fn stop(&mut self) {
+        self.turn();
+        let names: Vec<String> = self.rooms.iter().map(|room| room.name.clone()).collect();
+        for room in names {
+            self.end_room(&room, Departure::Shutdown);
+        }
+        self.publish_snapshot();
+    }
+
+    fn emit(&self, event: Event) {
+        // Nobody listening is fine.
+        let _ = self.outlets.events.send(event);
+    }
+}

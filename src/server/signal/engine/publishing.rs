@@ -1,0 +1,222 @@
+//! Tracks come and go.
+
+use livekit_protocol as proto;
+use proto::request_response::{Reason, Request as Refused};
+use proto::signal_response::Message as Response;
+use str0m::format::Codec;
+use tracing::{debug, info};
+
+use super::media::{Destination, Track};
+use super::member::Publication;
+use super::{Engine, reply};
+use crate::base::ids;
+use crate::base::units::Size;
+use crate::room::{Event, MemberKey};
+use crate::rtc::sfu::publisher::OfferedTrack;
+use crate::sfu::{Layer, LayerSizes, Route};
+
+/// Most tracks of one participant; one more is refused.
+const MAX_TRACKS: usize = 32;
+/// Longest name, cid or stream of a track, in bytes.
+const MAX_TEXT_BYTES: usize = 256;
+/// Most layers in an announcement.
+const MAX_LAYERS: usize = 8;
+
+impl Engine {
+    pub(super) fn add_track(&mut self, key: MemberKey, request: proto::AddTrackRequest) {
+        if let Some((reason, why)) = self.refuse_track(key, &request) {
+            let request = Some(Refused::AddTrack(request));
+            self.say(key, reply::refused(0, reason, why, request));
+            return;
+        }
+        let Some(member) = self.members.get_mut(&key) else { return };
+        let known = member.publications.iter().find(|publication| publication.cid == request.cid);
+        let info = match known {
+            Some(publication) => publication.info.clone(),
+            None => {
+                let info = track_info(&request);
+                let publication = Publication { cid: request.cid.clone(), info: info.clone(), bound: None };
+                member.publications.push(publication);
+                info
+            }
+        };
+        let track = Some(info);
+        member.send(Response::TrackPublished(proto::TrackPublishedResponse { cid: request.cid, track }));
+    }
+
+    fn refuse_track(&self, key: MemberKey, request: &proto::AddTrackRequest) -> Option<(Reason, &'static str)> {
+        let member = self.members.get(&key)?;
+        let participant = self.participant(&member.room, key)?;
+        let media = [proto::TrackType::Audio as i32, proto::TrackType::Video as i32];
+        let long = [&request.cid, &request.name, &request.stream].iter().any(|text| text.len() > MAX_TEXT_BYTES);
+        if !participant.grant.can_publish {
+            Some((Reason::NotAllowed, "the token does not allow publishing"))
+        } else if !media.contains(&request.r#type) {
+            Some((Reason::UnsupportedType, "only audio and video"))
+        } else if long || request.cid.is_empty() || request.layers.len() > MAX_LAYERS {
+            Some((Reason::LimitExceeded, "a cid of 1 to 256 bytes, at most 8 layers"))
+        } else if member.publications.len() >= MAX_TRACKS {
+            Some((Reason::LimitExceeded, "at most 32 tracks"))
+        } else {
+            None
+        }
+    }
+
+    /// An offer was accepted: what was announced and is in it is published; what is not sent any more is gone.
+    pub(super) fn bind_tracks(&mut self, key: MemberKey, offered: &[OfferedTrack]) {
+        if let Some(member) = self.members.get_mut(&key) {
+            member.streams.clear();
+        }
+        for offer in offered {
+            let Some(member) = self.members.get(&key) else { return };
+            let bound = member.publications.iter().find(|p| p.bound.is_some_and(|(mid, _)| mid == offer.mid));
+            let named = |p: &&Publication| Some(&p.cid) == offer.track_id.as_ref();
+            let replaced = member.publications.iter().filter(|p| p.bound.is_none()).any(|p| named(&p));
+            let bound = bound.map(|publication| publication.info.sid.clone());
+            if let Some(sid) = bound {
+                if offer.sends && !replaced {
+                    continue;
+                }
+                self.unpublish(key, &sid);
+            }
+            if offer.sends {
+                self.publish(key, offer);
+            }
+        }
+    }
+
+    fn publish(&mut self, key: MemberKey, offer: &OfferedTrack) {
+        let Some(member) = self.members.get_mut(&key) else { return };
+        let free = |p: &Publication| p.bound.is_none() && p.is_video() == offer.video;
+        let named = |p: &Publication| free(p) && Some(&p.cid) == offer.track_id.as_ref();
+        // SDKs whose SDP carries another track id announce one track of a kind at a time.
+        let found = member.publications.iter().position(named).or(member.publications.iter().position(free));
+        let Some(publication) = found.and_then(|index| member.publications.get_mut(index)) else {
+            debug!(mid = %offer.mid, "an m-section that nobody announced");
+            return;
+        };
+        self.track_keys += 1;
+        let track = self.track_keys;
+        publication.bound = Some((offer.mid, track));
+        let info = &mut publication.info;
+        info.mid = offer.mid.to_string();
+        info.simulcast = offer.simulcast;
+        if let Some(codec) = offer.codec {
+            info.mime_type = mime_type(codec.spec().codec).to_owned();
+            for codec in &mut info.codecs {
+                codec.mime_type.clone_from(&info.mime_type);
+            }
+        }
+        let info = info.clone();
+        let route = if offer.video { Route::video(offer.simulcast, sizes(&info)) } else { Route::audio() };
+        let (room, identity, publisher_sid) = (member.room.clone(), member.identity.clone(), member.sid.clone());
+        info!(room, identity, track = info.sid, mime = info.mime_type, simulcast = info.simulcast, "published");
+        let publisher = key;
+        let (sid, codec) = (info.sid.clone(), codec_name(&info.mime_type));
+        let new = Track { room: room.clone(), publisher, publisher_sid, sid, codec, mid: offer.mid, route };
+        self.tracks.insert(track, new);
+        if let Some(participant) = self.rooms.get_mut(&room).and_then(|r| r.participant_mut(key)) {
+            participant.tracks.push(info.clone());
+            participant.touch();
+        }
+        self.announce(&room, key);
+        self.emit(Event::TrackPublished { room: room.clone(), identity, track: info });
+        self.offer_to_all(&room, track);
+        self.changed = true;
+    }
+
+    fn unpublish(&mut self, key: MemberKey, sid: &str) {
+        let Some(member) = self.members.get_mut(&key) else { return };
+        let Some(index) = member.publications.iter().position(|p| p.info.sid == sid) else { return };
+        let publication = member.publications.remove(index);
+        let (room, identity) = (member.room.clone(), member.identity.clone());
+        info!(room, identity, track = sid, "unpublished");
+        if let Some((_, track)) = publication.bound {
+            self.withdraw(track);
+        }
+        if let Some(participant) = self.rooms.get_mut(&room).and_then(|r| r.participant_mut(key)) {
+            participant.tracks.retain(|info| info.sid != sid);
+            participant.touch();
+        }
+        if !publication.is_video() && let Some(speakers) = self.speakers.get_mut(&room) {
+            speakers.mute(key);
+        }
+        self.announce(&room, key);
+        self.emit(Event::TrackUnpublished { room, identity, track: publication.info });
+        self.changed = true;
+    }
+
+    /// Takes a track away from everyone who gets it.
+    pub(super) fn withdraw(&mut self, track: u64) {
+        let Some(gone) = self.tracks.remove(&track) else { return };
+        for subscriber in gone.route.subscribers() {
+            let Destination { member, .. } = subscriber.to;
+            if let Some(member) = self.members.get_mut(&member) {
+                member.subscriber.remove(track);
+            }
+            self.negotiate(member);
+        }
+    }
+}
+
+fn track_info(request: &proto::AddTrackRequest) -> proto::TrackInfo {
+    let video = request.r#type == proto::TrackType::Video as i32;
+    let mut layers = request.layers.clone();
+    if video && layers.is_empty() {
+        let quality = proto::VideoQuality::High as i32;
+        let (width, height) = (request.width, request.height);
+        layers.push(proto::VideoLayer { quality, width, height, ..Default::default() });
+    }
+    let mime_type = if video { "video/H264" } else { "audio/opus" };
+    let codec = proto::SimulcastCodecInfo {
+        mime_type: mime_type.to_owned(),
+        cid: request.cid.clone(),
+        layers: layers.clone(),
+        ..Default::default()
+    };
+    #[allow(deprecated)] // What clients below protocol 13 read.
+    proto::TrackInfo {
+        sid: ids::prefixed("TR"),
+        r#type: request.r#type,
+        name: request.name.clone(),
+        muted: request.muted,
+        width: request.width,
+        height: request.height,
+        disable_dtx: request.disable_dtx,
+        source: request.source,
+        layers,
+        mime_type: mime_type.to_owned(),
+        codecs: vec![codec],
+        stereo: request.stereo,
+        // No RED is negotiated.
+        disable_red: true,
+        encryption: request.encryption,
+        stream: request.stream.clone(),
+        audio_features: request.audio_features.clone(),
+        ..Default::default()
+    }
+}
+
+fn sizes(info: &proto::TrackInfo) -> LayerSizes {
+    let mut sizes = LayerSizes::default();
+    for layer in &info.layers {
+        if let Some(known) = Layer::from_quality(layer.quality) {
+            sizes[known.index()] = Some(Size::new(layer.width, layer.height));
+        }
+    }
+    sizes
+}
+
+/// As LiveKit writes it.
+fn mime_type(codec: Codec) -> &'static str {
+    match codec {
+        Codec::Opus => "audio/opus",
+        Codec::H264 => "video/H264",
+        Codec::Vp8 => "video/VP8",
+        _ => "",
+    }
+}
+
+fn codec_name(mime_type: &str) -> String {
+    mime_type.rsplit('/').next().unwrap_or_default().to_ascii_lowercase()
+}

@@ -1,0 +1,207 @@
+//! What clients say.
+
+use std::collections::HashMap;
+use std::time::SystemTime;
+
+use livekit_protocol as proto;
+use proto::request_response::{Reason, Request as Refused};
+use proto::signal_request::Message as Said;
+use proto::signal_response::Message as Response;
+use tracing::{debug, warn};
+
+use super::super::message::Ticket;
+use super::{Engine, reply};
+use crate::base::clock;
+use crate::base::units::Size;
+use crate::room::{Departure, MemberKey};
+use crate::sfu::{Layer, Wish};
+
+/// Most bytes of a participant's name, metadata, and attributes together.
+const MAX_METADATA_BYTES: usize = 64 * 1024;
+/// Most tracks for which a participant may have wishes: more than a room can have published by far.
+const MAX_WISHES: usize = 4096;
+
+impl Engine {
+    pub(super) fn signal(&mut self, ticket: Ticket, request: proto::SignalRequest) {
+        if !self.is_current(ticket) {
+            return;
+        }
+        let key = ticket.key;
+        let Some(said) = request.message else { return };
+        match said {
+            Said::Offer(offer) => self.publisher_offer(key, &offer),
+            Said::Answer(answer) => self.subscriber_answer(key, &answer),
+            // The server's candidates stand in its SDP; the client's are learned from its checks (it is the
+            // controlling side, RFC 8445 §7.3.1.3), which also covers mDNS names.
+            Said::Trickle(_) => {}
+            Said::AddTrack(request) => self.add_track(key, request),
+            Said::Mute(request) => self.mute(key, &request),
+            Said::Subscription(request) => self.update_subscription(key, &request),
+            Said::TrackSetting(request) => self.track_setting(key, &request),
+            Said::Leave(_) => self.put_out(key, Departure::Left),
+            Said::Ping(timestamp_ms) => self.say(key, pong(timestamp_ms)),
+            Said::PingReq(ping) => self.say(key, pong_to(&ping)),
+            Said::UpdateMetadata(request) => self.update_metadata(key, request),
+            Said::UpdateVideoTrack(request) => self.update_video_track(key, &request),
+            Said::UpdateAudioTrack(request) => self.update_audio_track(key, request),
+            Said::SyncState(state) => self.sync_state(key, &state),
+            other => debug!(?other, "a request that is not served"),
+        }
+    }
+
+    pub(super) fn say(&mut self, key: MemberKey, message: Response) {
+        if let Some(member) = self.members.get_mut(&key) {
+            member.send(message);
+        }
+    }
+
+    fn publisher_offer(&mut self, key: MemberKey, offer: &proto::SessionDescription) {
+        let Some(member) = self.members.get_mut(&key) else { return };
+        match member.publisher.accept(&mut self.endpoints, &offer.sdp) {
+            Ok(accepted) => {
+                let answer = reply::description("answer", accepted.answer, offer.id);
+                member.send(Response::Answer(answer));
+                self.bind_tracks(key, &accepted.tracks);
+            }
+            Err(error) => {
+                warn!(identity = member.identity, %error, "an offer is refused: the participant is put out");
+                self.misbehaved(key);
+            }
+        }
+    }
+
+    fn subscriber_answer(&mut self, key: MemberKey, answer: &proto::SessionDescription) {
+        let Some(member) = self.members.get_mut(&key) else { return };
+        match member.subscriber.answer(&mut self.endpoints, &answer.sdp, answer.id) {
+            Ok(true) => {
+                self.sync_routes(key);
+                self.negotiate(key);
+            }
+            Ok(false) => debug!(id = answer.id, "an answer to an older offer"),
+            Err(error) => {
+                warn!(identity = member.identity, %error, "an answer is refused: the participant is put out");
+                self.misbehaved(key);
+            }
+        }
+    }
+
+    fn misbehaved(&mut self, key: MemberKey) {
+        use std::sync::atomic::Ordering;
+        self.outlets.counters.misbehaved.fetch_add(1, Ordering::Relaxed);
+        self.put_out(key, Departure::Misbehaved);
+    }
+
+    fn track_setting(&mut self, key: MemberKey, request: &proto::UpdateTrackSettings) {
+        let Some(member) = self.members.get_mut(&key) else { return };
+        // Zero: the client does not say how large.
+        let size = (request.width > 0 && request.height > 0).then(|| Size::new(request.width, request.height));
+        let quality = Layer::from_quality(request.quality).unwrap_or(Layer::Full);
+        let wish = Wish { disabled: request.disabled, size, quality };
+        for sid in &request.track_sids {
+            if member.wishes.len() < MAX_WISHES {
+                member.wishes.insert(sid.clone(), wish);
+            }
+            let Some(track) = self.tracks.values_mut().find(|track| track.sid == *sid) else { continue };
+            if let Some(subscriber) = track.route.subscriber_mut(|to| to.member == key) {
+                subscriber.wish = wish;
+                track.route.refresh(self.at);
+            }
+        }
+    }
+
+    fn mute(&mut self, key: MemberKey, request: &proto::MuteTrackRequest) {
+        self.change_track(key, &request.sid, |info| info.muted = request.muted);
+    }
+
+    fn update_video_track(&mut self, key: MemberKey, request: &proto::UpdateLocalVideoTrack) {
+        self.change_track(key, &request.track_sid, |info| {
+            (info.width, info.height) = (request.width, request.height);
+        });
+    }
+
+    fn update_audio_track(&mut self, key: MemberKey, request: proto::UpdateLocalAudioTrack) {
+        self.change_track(key, &request.track_sid, |info| info.audio_features = request.features.clone());
+    }
+
+    fn change_track(&mut self, key: MemberKey, sid: &str, change: impl Fn(&mut proto::TrackInfo)) {
+        let Some(member) = self.members.get_mut(&key) else { return };
+        let Some(own) = member.publications.iter_mut().find(|own| own.info.sid == sid) else { return };
+        change(&mut own.info);
+        let silent = own.info.muted && !own.is_video();
+        let room = member.room.clone();
+        if silent && let Some(speakers) = self.speakers.get_mut(&room) {
+            speakers.mute(key);
+        }
+        let participant = self.rooms.get_mut(&room).and_then(|r| r.participant_mut(key));
+        let Some(participant) = participant else { return };
+        if let Some(info) = participant.track_mut(sid) {
+            change(info);
+            participant.touch();
+            self.announce(&room, key);
+            self.changed = true;
+        }
+    }
+
+    fn update_metadata(&mut self, key: MemberKey, request: proto::UpdateParticipantMetadata) {
+        let id = request.request_id;
+        let Some(room) = self.members.get(&key).map(|member| member.room.clone()) else { return };
+        let participant = self.rooms.get_mut(&room).and_then(|r| r.participant_mut(key));
+        let Some(participant) = participant else { return };
+        let refused = if !participant.grant.room_admin {
+            Some((Reason::NotAllowed, "the token does not allow changing one's own metadata"))
+        } else if size_bytes(&request) > MAX_METADATA_BYTES {
+            Some((Reason::LimitExceeded, "more than 64 KiB"))
+        } else {
+            None
+        };
+        if let Some((reason, why)) = refused {
+            let request = Some(Refused::UpdateMetadata(request));
+            self.say(key, reply::refused(id, reason, why, request));
+            return;
+        }
+        if !request.name.is_empty() {
+            participant.grant.name = request.name;
+        }
+        if !request.metadata.is_empty() {
+            participant.grant.metadata = request.metadata;
+        }
+        merge(&mut participant.attributes, request.attributes);
+        participant.touch();
+        // Everyone, the participant included: that is how its SDK learns that it is done.
+        let update = Some(participant).filter(|p| !p.grant.hidden).map(|p| reply::update(p.info()));
+        if let Some(update) = update {
+            self.broadcast(&room, None, &update);
+        }
+        self.say(key, reply::refused(id, Reason::Ok, "", None));
+        self.changed = true;
+    }
+}
+
+/// An empty value takes an attribute away.
+fn merge(attributes: &mut HashMap<String, String>, changes: HashMap<String, String>) {
+    for (name, value) in changes {
+        if value.is_empty() {
+            attributes.remove(&name);
+        } else {
+            attributes.insert(name, value);
+        }
+    }
+}
+
+fn size_bytes(request: &proto::UpdateParticipantMetadata) -> usize {
+    let attributes: usize = request.attributes.iter().map(|(key, value)| key.len() + value.len()).sum();
+    request.name.len() + request.metadata.len() + attributes
+}
+
+fn wall_ms() -> i64 {
+    let since = clock::wall().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    since.as_millis() as i64
+}
+
+fn pong(_timestamp_ms: i64) -> Response {
+    Response::Pong(wall_ms())
+}
+
+fn pong_to(ping: &proto::Ping) -> Response {
+    Response::PongResp(proto::Pong { last_ping_timestamp: ping.timestamp, timestamp: wall_ms() })
+}

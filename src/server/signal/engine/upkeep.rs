@@ -1,0 +1,90 @@
+//! What must be looked at now and then: the vanished, the slow, empty rooms, the snapshot.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::super::{RoomSnapshot, Snapshot};
+use super::Engine;
+use super::member::Member;
+use crate::room::{Departure, MemberKey, Participant};
+
+/// How long a participant without signalling may take to resume.
+const RESUME_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long one whose signalling lives may be without media before it is told to connect anew.
+const MEDIA_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long the first media connection may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// What is wrong with a participant.
+enum Verdict {
+    Vanished,
+    StartOver(&'static str),
+}
+
+impl Engine {
+    pub(super) fn upkeep(&mut self) {
+        let keys: Vec<MemberKey> = self.members.keys().copied().collect();
+        for key in keys {
+            match self.judge(key) {
+                Some(Verdict::Vanished) => self.put_out(key, Departure::Vanished),
+                Some(Verdict::StartOver(why)) => self.start_over(key, why),
+                None => {}
+            }
+        }
+        self.refresh_tracks();
+        self.judge_speakers();
+        for event in self.rooms.sweep(self.at) {
+            if let crate::room::Event::RoomFinished { room } = &event {
+                self.speakers.remove(&room.name);
+            }
+            self.emit(event);
+            self.changed = true;
+        }
+        if self.changed {
+            self.publish_snapshot();
+        }
+        let counters = &self.outlets.counters;
+        counters.stray_datagrams.store(self.endpoints.traffic.stray, Ordering::Relaxed);
+        counters.unsent_datagrams.store(self.endpoints.traffic.unsent, Ordering::Relaxed);
+    }
+
+    fn judge(&mut self, key: MemberKey) -> Option<Verdict> {
+        let now = self.now;
+        let member = self.members.get_mut(&key)?;
+        if member.out.is_none() && member.silent_since.is_none() {
+            member.silent_since = Some(now);
+        }
+        let Member { silent_since, joined, subscriber, publisher, .. } = member;
+        let (silent, joined) = (silent_since.map(|at| now - at), now - *joined);
+        let overdue = subscriber.overdue(now);
+        let primary = if member.subscriber_primary { subscriber.key } else { publisher.key };
+        let secondary = if member.subscriber_primary { publisher.key } else { subscriber.key };
+        let media = self.endpoints.get_mut(primary)?;
+        let (closed, connected, lost) = (media.closed, media.connected, media.lost_since.map(|at| now - at));
+        let broken = self.endpoints.get_mut(secondary).is_some_and(|connection| connection.closed);
+        match silent {
+            Some(silent) if silent > RESUME_TIMEOUT || closed || lost.is_some() => Some(Verdict::Vanished),
+            Some(_) => None,
+            None if closed || broken => Some(Verdict::StartOver("a media connection is closed")),
+            None if lost.is_some_and(|lost| lost > MEDIA_TIMEOUT) => Some(Verdict::StartOver("media is lost")),
+            None if overdue => Some(Verdict::StartOver("an offer was not answered in time")),
+            None if !connected && joined > CONNECT_TIMEOUT => Some(Verdict::StartOver("media did not connect")),
+            None => None,
+        }
+    }
+
+    pub(super) fn publish_snapshot(&mut self) {
+        self.changed = false;
+        let room = |room: &crate::room::Room| RoomSnapshot {
+            room: room.info(),
+            participants: room.participants.iter().map(Participant::info).collect(),
+        };
+        let rooms: Vec<RoomSnapshot> = self.rooms.iter().map(room).collect();
+        let counters = &self.outlets.counters;
+        counters.rooms.store(rooms.len() as u64, Ordering::Relaxed);
+        counters.participants.store(self.members.len() as u64, Ordering::Relaxed);
+        // Nobody watching is fine.
+        self.outlets.snapshots.send_replace(Arc::new(Snapshot { rooms }));
+    }
+}

@@ -1,0 +1,122 @@
+//! What the rest of the process sees of the room server.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use livekit_protocol as proto;
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+
+use super::message::Request;
+use crate::room::Event;
+use crate::rtc::sfu::Codecs;
+
+/// What was counted since the start, and two gauges. For metrics; reading never blocks.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// RTP packets received from publishers.
+    pub packets_received: AtomicU64,
+    /// Copies of them given to subscribers.
+    pub packets_forwarded: AtomicU64,
+    /// NACKs received from subscribers and sent to publishers.
+    pub nacks: AtomicU64,
+    /// Keyframes that subscribers asked for (PLI, FIR).
+    pub keyframes_wanted: AtomicU64,
+    /// Keyframes that publishers were asked for (PLI): fewer, as requests are merged.
+    pub keyframes_requested: AtomicU64,
+    /// Data messages forwarded.
+    pub data_messages: AtomicU64,
+    /// Data messages lost because a subscriber did not take them.
+    pub data_lost: AtomicU64,
+    /// Datagrams that belonged to nobody.
+    pub stray_datagrams: AtomicU64,
+    /// Datagrams that the kernel did not take.
+    pub unsent_datagrams: AtomicU64,
+    /// Participants put out for malformed signalling.
+    pub misbehaved: AtomicU64,
+    /// Rooms now.
+    pub rooms: AtomicU64,
+    /// Participants now, hidden ones included.
+    pub participants: AtomicU64,
+}
+
+impl Counters {
+    pub(super) fn one(counter: &AtomicU64) {
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// One room at one moment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RoomSnapshot {
+    /// The room.
+    pub room: proto::Room,
+    /// Its participants in order of joining, hidden ones included.
+    pub participants: Vec<proto::ParticipantInfo>,
+}
+
+/// All rooms at one moment, by name.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Snapshot {
+    /// The rooms.
+    pub rooms: Vec<RoomSnapshot>,
+}
+
+/// The running room server. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    pub(super) requests: mpsc::Sender<Request>,
+    pub(super) snapshot: watch::Receiver<Arc<Snapshot>>,
+    pub(super) events: broadcast::Sender<Event>,
+    pub(super) counters: Arc<Counters>,
+    pub(super) udp_port: u16,
+    pub(super) codecs: Arc<Codecs>,
+}
+
+impl Handle {
+    /// The UDP port chosen.
+    pub fn udp_port(&self) -> u16 {
+        self.udp_port
+    }
+
+    /// What may be published.
+    pub fn codecs(&self) -> &Codecs {
+        &self.codecs
+    }
+
+    /// The rooms as they were at most 100 ms ago.
+    pub fn rooms(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.snapshot.borrow())
+    }
+
+    /// To wait for changes of [`Handle::rooms`].
+    pub fn watch_rooms(&self) -> watch::Receiver<Arc<Snapshot>> {
+        self.snapshot.clone()
+    }
+
+    /// What happens in the rooms from now on. A listener that is 1024 events behind loses the oldest.
+    pub fn events(&self) -> broadcast::Receiver<Event> {
+        self.events.subscribe()
+    }
+
+    /// Counters.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Puts everybody out of `room` and ends it. False: there is no such room, or the server is stopping.
+    pub async fn end_room(&self, room: &str) -> bool {
+        let (reply, answer) = oneshot::channel();
+        self.ask(Request::EndRoom(room.to_owned(), reply), answer).await
+    }
+
+    /// Puts one participant out. False: it is not there, or the server is stopping.
+    pub async fn remove_participant(&self, room: &str, identity: &str) -> bool {
+        let (reply, answer) = oneshot::channel();
+        let request = Request::Remove { room: room.to_owned(), identity: identity.to_owned(), reply };
+        self.ask(request, answer).await
+    }
+
+    async fn ask(&self, request: Request, answer: oneshot::Receiver<bool>) -> bool {
+        self.requests.send(request).await.is_ok() && answer.await.unwrap_or(false)
+    }
+}

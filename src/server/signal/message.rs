@@ -1,0 +1,68 @@
+//! What goes between the clients' tasks and the engine.
+
+use std::collections::HashMap;
+
+use livekit_protocol as proto;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::room::{Grant, MemberKey, Refusal};
+
+/// Messages on their way to one client. Full: the client does not read; its signalling connection is cut and it
+/// may resume.
+pub(super) const OUT_CAPACITY: usize = 512;
+
+/// To one client.
+#[derive(Debug)]
+pub(super) enum Out {
+    /// A message.
+    Message(Box<proto::SignalResponse>),
+    /// Nothing more comes: close.
+    Close,
+}
+
+/// A client that has shown its token.
+#[derive(Debug)]
+pub(super) struct Join {
+    /// The room, from its token.
+    pub room: String,
+    /// What it may do.
+    pub grant: Grant,
+    /// Its protocol version.
+    pub protocol: i32,
+    /// Wants every track without asking.
+    pub auto_subscribe: bool,
+    /// Says about itself.
+    pub attributes: HashMap<String, String>,
+    /// Resumes this stay instead of beginning one.
+    pub resume: Option<String>,
+    /// Where its messages go.
+    pub out: mpsc::Sender<Out>,
+    /// The outcome.
+    pub reply: oneshot::Sender<Result<Ticket, Refusal>>,
+}
+
+/// Which stay a signalling connection speaks for. After a resume the old connection's tickets are void.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Ticket {
+    /// The participant.
+    pub key: MemberKey,
+    /// Counts its signalling connections.
+    pub generation: u32,
+}
+
+/// To the engine.
+#[derive(Debug)]
+pub(super) enum Request {
+    /// Somebody wants in.
+    Join(Box<Join>),
+    /// A client said something.
+    Signal(Ticket, Box<proto::SignalRequest>),
+    /// A client said what no client says.
+    Malformed(Ticket, &'static str),
+    /// A client's signalling connection is gone.
+    Gone(Ticket),
+    /// Put everybody out of a room and end it. Answers whether there was one.
+    EndRoom(String, oneshot::Sender<bool>),
+    /// Put a participant out. Answers whether it was there.
+    Remove { room: String, identity: String, reply: oneshot::Sender<bool> },
+}

@@ -1,0 +1,82 @@
+//! The room server's signalling (LiveKit's `/rtc`, protocol 17) and the thread that runs its rooms.
+//!
+//! ```text
+//!  WebSocket task ──requests (bounded)──▶ thread `sfu`: Engine ── rooms, routes, connections, the UDP socket
+//!  (one a client) ◀─responses (bounded)──
+//! ```
+//! One thread owns every room and every connection, so nothing here is locked. [`start`] makes the thread,
+//! [`routes`] the HTTP side; the [`Handle`] is for everyone else in the process.
+
+mod engine;
+mod handle;
+mod message;
+mod routes;
+mod session;
+
+use std::sync::Arc;
+
+use thiserror::Error;
+use tokio::sync::{broadcast, mpsc, watch};
+
+use crate::base::Shutdown;
+use crate::rtc::sfu::{Codecs, NodeIp};
+
+pub use handle::{Counters, Handle, RoomSnapshot, Snapshot};
+pub use routes::routes;
+
+/// The protocol version of LiveKit's signalling that is spoken.
+pub const PROTOCOL: i32 = 17;
+
+/// How the room server shall be.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// UDP port for media; 0: any free one.
+    pub rtc_udp: u16,
+    /// Addresses offered to clients.
+    pub node_ip: NodeIp,
+    /// What may be published.
+    pub codecs: Codecs,
+}
+
+/// Why the room server does not run.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The UDP port cannot be had.
+    #[error("UDP port {port}: {source}")]
+    Bind {
+        /// As configured.
+        port: u16,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The thread cannot be made.
+    #[error("thread sfu: {0}")]
+    Thread(std::io::Error),
+}
+
+/// Requests on their way to the engine. Full: the sender waits, which holds back its client only.
+const REQUEST_CAPACITY: usize = 1024;
+/// Room events not yet read by a listener. Full: the listener loses the oldest and is told how many.
+const EVENT_CAPACITY: usize = 1024;
+
+/// Starts the thread `sfu`, which ends when `shutdown` is asked for: everybody is told and put out first.
+///
+/// # Errors
+/// [`StartError`].
+pub fn start(config: Config, shutdown: Shutdown) -> Result<Handle, StartError> {
+    let (requests, receiver) = mpsc::channel(REQUEST_CAPACITY);
+    let (snapshots, snapshot) = watch::channel(Arc::new(Snapshot::default()));
+    let (events, _) = broadcast::channel(EVENT_CAPACITY);
+    let counters = Arc::new(Counters::default());
+    let outlets = engine::Outlets { snapshots, events: events.clone(), counters: Arc::clone(&counters) };
+    let (ready, started) = std::sync::mpsc::sync_channel(1);
+    let codecs = config.codecs.clone();
+    std::thread::Builder::new()
+        .name("sfu".to_owned())
+        .spawn(move || engine::run_thread(config, outlets, receiver, shutdown, &ready))
+        .map_err(StartError::Thread)?;
+    let gone = || StartError::Thread(std::io::Error::other("ended while starting"));
+    let udp_port = started.recv().map_err(|_| gone())??;
+    Ok(Handle { requests, snapshot, events, counters, udp_port, codecs: Arc::new(codecs) })
+}

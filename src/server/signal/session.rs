@@ -1,0 +1,189 @@
+//! One client's WebSocket.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::extract::ws::{Message, WebSocket};
+use livekit_protocol as proto;
+use prost::Message as _;
+use proto::signal_response::Message as Response;
+use tokio::sync::{mpsc, oneshot};
+use tracing::debug;
+
+use super::Handle;
+use super::message::{Join, OUT_CAPACITY, Out, Request, Ticket};
+use crate::base::clock;
+use crate::room::token::Keys;
+use crate::room::{Grant, Refusal};
+
+/// A client that says nothing for this long is gone; it is told to ping every 5 s.
+pub(super) const PING_TIMEOUT: Duration = Duration::from_secs(15);
+/// How often the client's end is probed by a WebSocket ping.
+const PROBE_INTERVAL: Duration = Duration::from_secs(10);
+/// How often the client gets a fresh token to resume with, and how long that is valid.
+const REFRESH_INTERVAL: Duration = Duration::from_secs(300);
+const REFRESHED_TTL: Duration = Duration::from_secs(600);
+
+/// What a client said when it opened its connection.
+pub(super) struct Opening {
+    pub protocol: i32,
+    pub auto_subscribe: bool,
+    pub attributes: HashMap<String, String>,
+    pub resume: Option<String>,
+    pub grant: Grant,
+}
+
+/// Speaks with one client until either side is done.
+pub(super) async fn run(socket: WebSocket, opening: Opening, handle: Handle, keys: Arc<Keys>) {
+    let (out, messages) = mpsc::channel(OUT_CAPACITY);
+    let (reply, admitted) = oneshot::channel();
+    let Opening { protocol, auto_subscribe, attributes, resume, grant } = opening;
+    let room = grant.room.clone();
+    let join = Join { room, grant: grant.clone(), protocol, auto_subscribe, attributes, resume, out, reply };
+    let mut session = Session { socket, messages, json: false };
+    if handle.requests.send(Request::Join(Box::new(join))).await.is_err() {
+        return;
+    }
+    match admitted.await {
+        Ok(Ok(ticket)) => {
+            let refresh = Refresh { keys, grant };
+            let malformed = session.talk(ticket, &handle, &refresh).await;
+            let ended = malformed.map_or(Request::Gone(ticket), |what| Request::Malformed(ticket, what));
+            let _ = handle.requests.send(ended).await;
+            session.finish().await;
+        }
+        Ok(Err(refusal)) => session.refuse(&refusal).await,
+        // A resume that cannot be: the engine has said so on `messages`.
+        Err(_) => session.finish().await,
+    }
+}
+
+struct Refresh {
+    keys: Arc<Keys>,
+    grant: Grant,
+}
+
+impl Refresh {
+    fn message(&self) -> Out {
+        let token = self.keys.mint(&self.grant, REFRESHED_TTL, clock::wall());
+        Out::Message(Box::new(proto::SignalResponse { message: Some(Response::RefreshToken(token)) }))
+    }
+}
+
+struct Session {
+    socket: WebSocket,
+    messages: mpsc::Receiver<Out>,
+    /// The client speaks JSON.
+    json: bool,
+}
+
+/// Why a conversation is over.
+enum End {
+    Gone,
+    Malformed(&'static str),
+}
+
+impl Session {
+    /// Until the end; Some: what was malformed.
+    async fn talk(&mut self, ticket: Ticket, handle: &Handle, refresh: &Refresh) -> Option<&'static str> {
+        let mut heard = clock::now();
+        let mut probe = tokio::time::interval(PROBE_INTERVAL);
+        // The join response must come first; a fresh token follows it.
+        let mut fresh = tokio::time::interval_at(soon(), REFRESH_INTERVAL);
+        loop {
+            let silent = tokio::time::sleep_until((heard + PING_TIMEOUT).into());
+            let result = tokio::select! {
+                out = self.messages.recv() => match out {
+                    Some(out) => self.send(out).await,
+                    None => Err(End::Gone),
+                },
+                received = self.socket.recv() => {
+                    heard = clock::now();
+                    match received {
+                        Some(Ok(message)) => self.take(message, ticket, handle).await,
+                        Some(Err(error)) => Err(unreadable(&error)),
+                        None => Err(End::Gone),
+                    }
+                }
+                _ = probe.tick() => self.write(Message::Ping(Vec::new().into())).await,
+                _ = fresh.tick() => self.send(refresh.message()).await,
+                () = silent => Err(End::Gone),
+            };
+            match result {
+                Ok(()) => {}
+                Err(End::Gone) => return None,
+                Err(End::Malformed(what)) => return Some(what),
+            }
+        }
+    }
+
+    async fn take(&mut self, message: Message, ticket: Ticket, handle: &Handle) -> Result<(), End> {
+        let request = match message {
+            Message::Binary(bytes) => proto::SignalRequest::decode(bytes).ok(),
+            Message::Text(text) => {
+                self.json = true;
+                serde_json::from_str(&text).ok()
+            }
+            Message::Ping(_) | Message::Pong(_) => return Ok(()),
+            Message::Close(_) => return Err(End::Gone),
+        };
+        let request = request.ok_or(End::Malformed("a frame that is no SignalRequest"))?;
+        let request = Request::Signal(ticket, Box::new(request));
+        handle.requests.send(request).await.map_err(|_| End::Gone)
+    }
+
+    async fn send(&mut self, out: Out) -> Result<(), End> {
+        let Out::Message(response) = out else { return Err(End::Gone) };
+        let message = if self.json {
+            Message::Text(serde_json::to_string(&*response).unwrap_or_default().into())
+        } else {
+            Message::Binary(response.encode_to_vec().into())
+        };
+        self.write(message).await
+    }
+
+    async fn write(&mut self, message: Message) -> Result<(), End> {
+        self.socket.send(message).await.map_err(|_| End::Gone)
+    }
+
+    async fn refuse(&mut self, refusal: &Refusal) {
+        debug!(%refusal, "a join was refused");
+        let leave = proto::LeaveRequest {
+            reason: proto::DisconnectReason::JoinFailure as i32,
+            action: proto::leave_request::Action::Disconnect as i32,
+            ..Default::default()
+        };
+        let message = Some(Response::Leave(leave));
+        let _ = self.send(Out::Message(Box::new(proto::SignalResponse { message }))).await;
+        let _ = self.write(Message::Close(None)).await;
+    }
+
+    /// Sends what the engine still has to say, then closes. Bounded: the engine has let go of the sender.
+    async fn finish(&mut self) {
+        let rest = async {
+            while let Some(out) = self.messages.recv().await {
+                if self.send(out).await.is_err() {
+                    break;
+                }
+            }
+            let _ = self.write(Message::Close(None)).await;
+        };
+        let _ = tokio::time::timeout(Duration::from_secs(2), rest).await;
+    }
+}
+
+fn soon() -> tokio::time::Instant {
+    let at: Instant = clock::now() + Duration::from_millis(500);
+    at.into()
+}
+
+/// A frame that is too long or against the WebSocket protocol is the client's fault; a broken line is not.
+fn unreadable(error: &axum::Error) -> End {
+    let text = error.to_string();
+    if text.contains("too") || text.contains("Space") || text.contains("UTF-8") || text.contains("protocol") {
+        End::Malformed("a frame that is too long or not WebSocket")
+    } else {
+        End::Gone
+    }
+}

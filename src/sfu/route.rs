@@ -1,0 +1,202 @@
+//! One published track: its layers as they arrive, and everyone who gets it.
+
+use std::time::Duration;
+
+use crate::base::clock::MediaTime;
+use crate::base::units::ClockRate;
+use crate::media::KeyframeArbiter;
+
+use super::dynacast::Dynacast;
+use super::forward::{Forwarder, Incoming, Outgoing};
+use super::layer::{self, Layer, LayerSizes, Wish};
+
+/// A layer that was silent this long is not being sent any more.
+const SILENT_AFTER: Duration = Duration::from_millis(1500);
+/// How often a subscriber that waits for a keyframe asks again.
+const ASK_AGAIN: Duration = Duration::from_millis(500);
+
+/// One subscriber of a track. `T` is whatever the driver needs to reach it.
+#[derive(Debug)]
+pub struct Subscriber<T> {
+    /// Where its copies go.
+    pub to: T,
+    /// What it asked for.
+    pub wish: Wish,
+    /// Its connection is up and the track negotiated: packets can be sent.
+    pub ready: bool,
+    forwarder: Forwarder,
+}
+
+#[derive(Debug, Default)]
+struct Source {
+    seen: Option<MediaTime>,
+    keyframes: KeyframeArbiter,
+}
+
+/// A published track and its subscribers.
+#[derive(Debug)]
+pub struct Route<T> {
+    rate: ClockRate,
+    video: bool,
+    simulcast: bool,
+    sizes: LayerSizes,
+    sources: [Source; 3],
+    dynacast: Dynacast,
+    asked: Option<MediaTime>,
+    subscribers: Vec<Subscriber<T>>,
+}
+
+impl<T: PartialEq> Route<T> {
+    /// An audio track.
+    pub fn audio() -> Self {
+        Route::new(ClockRate::AUDIO, false, false, [None; 3])
+    }
+
+    /// A video track; `sizes` by layer as announced. Without simulcast everything arrives as [`Layer::Full`].
+    pub fn video(simulcast: bool, sizes: LayerSizes) -> Self {
+        Route::new(ClockRate::VIDEO, true, simulcast, sizes)
+    }
+
+    fn new(rate: ClockRate, video: bool, simulcast: bool, sizes: LayerSizes) -> Self {
+        Route {
+            rate,
+            video,
+            simulcast,
+            sizes,
+            sources: Default::default(),
+            dynacast: Dynacast::default(),
+            asked: None,
+            subscribers: Vec::new(),
+        }
+    }
+
+    /// Ticks per second of its timestamps.
+    pub fn rate(&self) -> ClockRate {
+        self.rate
+    }
+
+    /// Whether it is video: then keyframes and retransmission matter.
+    pub fn is_video(&self) -> bool {
+        self.video
+    }
+
+    /// Whether it comes in layers.
+    pub fn is_simulcast(&self) -> bool {
+        self.simulcast
+    }
+
+    /// The publisher announced other sizes.
+    pub fn set_sizes(&mut self, sizes: LayerSizes) {
+        self.sizes = sizes;
+    }
+
+    /// Everyone who gets it.
+    pub fn subscribers(&self) -> &[Subscriber<T>] {
+        &self.subscribers
+    }
+
+    /// The subscriber for which `is` holds.
+    pub fn subscriber_mut(&mut self, is: impl Fn(&T) -> bool) -> Option<&mut Subscriber<T>> {
+        self.subscribers.iter_mut().find(|subscriber| is(&subscriber.to))
+    }
+
+    /// Adds a subscriber, not ready yet. An equal one is replaced.
+    pub fn subscribe(&mut self, to: T, wish: Wish) {
+        self.subscribers.retain(|subscriber| subscriber.to != to);
+        self.subscribers.push(Subscriber { to, wish, ready: false, forwarder: Forwarder::new(self.rate) });
+    }
+
+    /// Removes the subscribers for which `is` holds; true when there was one.
+    pub fn unsubscribe(&mut self, is: impl Fn(&T) -> bool) -> bool {
+        let before = self.subscribers.len();
+        self.subscribers.retain(|subscriber| !is(&subscriber.to));
+        self.subscribers.len() != before
+    }
+
+    /// Hands a packet to everyone who gets a copy. True when its layer has just begun to arrive: a moment to
+    /// call [`Route::refresh`].
+    pub fn forward(&mut self, packet: &Incoming, mut send: impl FnMut(&mut T, Outgoing)) -> bool {
+        let source = &mut self.sources[packet.layer.index()];
+        let began = source.seen.is_none_or(|at| packet.arrival.since(at) >= SILENT_AFTER);
+        source.seen = Some(packet.arrival);
+        if packet.keyframe {
+            source.keyframes.keyframe_sent(packet.arrival);
+        }
+        for subscriber in self.subscribers.iter_mut().filter(|subscriber| subscriber.ready) {
+            if let Some(out) = subscriber.forwarder.forward(packet) {
+                send(&mut subscriber.to, out);
+            }
+        }
+        began
+    }
+
+    /// A subscriber lost its picture (PLI, FIR): its layer should send a keyframe.
+    pub fn keyframe_needed(&mut self, is: impl Fn(&T) -> bool) {
+        let layer = self
+            .subscribers
+            .iter()
+            .find(|subscriber| is(&subscriber.to))
+            .and_then(|subscriber| subscriber.forwarder.layer().or(subscriber.forwarder.waits_for()));
+        if let Some(layer) = layer {
+            self.sources[layer.index()].keyframes.request();
+        }
+    }
+
+    fn live(&self, now: MediaTime) -> [bool; 3] {
+        Layer::ALL.map(|layer| self.sources[layer.index()].seen.is_some_and(|at| now.since(at) < SILENT_AFTER))
+    }
+
+    /// Chooses everyone's layer anew from their wishes and from what arrives. Call it when a wish, a
+    /// subscriber's readiness or the arriving layers changed, and every 100 ms or so.
+    pub fn refresh(&mut self, now: MediaTime) {
+        let live = self.live(now);
+        let ask = self.asked.is_none_or(|at| now.since(at) >= ASK_AGAIN);
+        for subscriber in &mut self.subscribers {
+            let wanted = if self.simulcast {
+                subscriber.wish.layer(&self.sizes)
+            } else {
+                (!subscriber.wish.disabled).then_some(Layer::Full)
+            };
+            let target = wanted.filter(|_| subscriber.ready).map(|layer| layer::available(layer, live));
+            let waited = subscriber.forwarder.waits_for();
+            subscriber.forwarder.set_target(target);
+            let Some(layer) = subscriber.forwarder.waits_for().filter(|_| self.video) else { continue };
+            if ask || waited != Some(layer) {
+                self.sources[layer.index()].keyframes.request();
+                self.asked = Some(now);
+            }
+        }
+    }
+
+    /// The layers that the publisher must be asked for a keyframe now (at most one per 500 ms each; early
+    /// requests are kept).
+    pub fn take_keyframe_requests(&mut self, now: MediaTime) -> [bool; 3] {
+        if !self.video {
+            return [false; 3];
+        }
+        let live = self.live(now);
+        Layer::ALL.map(|layer| live[layer.index()] && self.sources[layer.index()].keyframes.take(now))
+    }
+
+    /// Which layers to tell the publisher to send, smallest first; None when it knows already. Audio: None.
+    ///
+    /// A wanted layer that does not arrive keeps the smaller ones on, to have something to show.
+    pub fn dynacast(&mut self, now: MediaTime) -> Option<[bool; 3]> {
+        if !self.video {
+            return None;
+        }
+        let live = self.live(now);
+        let mut watched = [false; 3];
+        for subscriber in &self.subscribers {
+            let Some(wanted) = subscriber.wish.layer(&self.sizes) else { continue };
+            watched[wanted.index()] = true;
+            if !live[wanted.index()] {
+                watched[..wanted.index()].fill(true);
+            }
+        }
+        if !self.simulcast {
+            watched = [watched.contains(&true); 3];
+        }
+        self.dynacast.update(watched, now)
+    }
+}
