@@ -9,7 +9,9 @@ use super::TokenSource;
 use super::machine::{Failure, Leave};
 use crate::rtc::signal::client::{SignalError, SignalSocket};
 use crate::rtc::signal::proto::signal_response::Message;
-use crate::rtc::signal::proto::{DisconnectReason, JoinResponse, LeaveRequest, ReconnectResponse, leave_request};
+use crate::rtc::signal::proto::{
+    DisconnectReason, JoinResponse, LeaveRequest, ReconnectResponse, leave_request,
+};
 use crate::rtc::signal::url::{ConnectQuery, ServerUrl};
 
 /// Longest that a token, and then the server's first word, may take.

@@ -6,10 +6,12 @@ use super::{Config, VideoConfig};
 use crate::base::clock;
 use crate::codec;
 use crate::media::{Layer, Reader, TrackId, Wants};
-use crate::rtc::peer::{AudioSender, PeerError, PublishedAudio, PublishedTracks, PublishedVideo, VideoSender};
+use crate::rtc::peer::{
+    AudioSender, PeerError, PublishedAudio, PublishedTracks, PublishedVideo, VideoSender,
+};
 use crate::rtc::signal::proto::{
-    AddTrackRequest, SimulcastCodec, SubscribedQuality, SubscribedQualityUpdate, TrackSource, TrackType, VideoLayer,
-    VideoQuality, video_layer,
+    AddTrackRequest, SimulcastCodec, SubscribedQuality, SubscribedQualityUpdate, TrackSource, TrackType,
+    VideoLayer, VideoQuality, video_layer,
 };
 
 /// The client's id of the camera's track.
@@ -20,7 +22,10 @@ pub(super) const MICROPHONE: &str = "microphone";
 /// What [`Config`] wants published.
 pub(super) fn tracks(config: &Config) -> PublishedTracks {
     PublishedTracks {
-        video: config.video.as_ref().map(|video| PublishedVideo { cid: CAMERA.into(), layers: layers(video) }),
+        video: config
+            .video
+            .as_ref()
+            .map(|video| PublishedVideo { cid: CAMERA.into(), layers: layers(video) }),
         audio: config.audio.then(|| PublishedAudio { cid: MICROPHONE.into() }),
     }
 }
@@ -42,7 +47,8 @@ fn quality(video: &VideoConfig, layer: Layer) -> VideoQuality {
 #[allow(deprecated)]
 pub(super) fn announcements(config: &Config, muted: bool) -> Vec<AddTrackRequest> {
     let video = config.video.as_ref().map(|video| {
-        let layers: Vec<VideoLayer> = layers(video).into_iter().map(|layer| announced_layer(video, layer)).collect();
+        let layers: Vec<VideoLayer> =
+            layers(video).into_iter().map(|layer| announced_layer(video, layer)).collect();
         AddTrackRequest {
             cid: CAMERA.into(),
             name: CAMERA.into(),
@@ -102,7 +108,13 @@ pub(super) struct Demand {
 
 impl Demand {
     pub fn new(config: &Config, audio_muted: bool) -> Self {
-        Demand { video: config.video, audio: config.audio, watched: [true; 3], video_muted: false, audio_muted }
+        Demand {
+            video: config.video,
+            audio: config.audio,
+            watched: [true; 3],
+            video_muted: false,
+            audio_muted,
+        }
     }
 
     /// Which tracks the stream's producers are asked for.
@@ -191,7 +203,8 @@ mod tests {
     }
 
     fn update(codec: &str, on: [bool; 3]) -> SubscribedQualityUpdate {
-        let qualities = (0..3).map(|quality| SubscribedQuality { quality, enabled: on[quality as usize] }).collect();
+        let qualities =
+            (0..3).map(|quality| SubscribedQuality { quality, enabled: on[quality as usize] }).collect();
         SubscribedQualityUpdate {
             subscribed_codecs: vec![SubscribedCodec { codec: codec.into(), qualities }],
             ..Default::default()

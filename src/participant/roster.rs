@@ -105,7 +105,8 @@ impl Roster {
                 self.speaking.remove(&speaker.sid);
             }
         }
-        let mut speaking: Vec<(&String, f32)> = self.speaking.iter().map(|(sid, level)| (sid, *level)).collect();
+        let mut speaking: Vec<(&String, f32)> =
+            self.speaking.iter().map(|(sid, level)| (sid, *level)).collect();
         speaking.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(b.0)));
         let identity = |(sid, _): (&String, f32)| match self.others.get(sid) {
             Some(other) => Some(other.identity.clone()),
@@ -142,7 +143,8 @@ mod tests {
     fn only_the_others_sound_is_asked_for() {
         let mut roster = Roster::new(&info("PA_BOX", &[]));
         let tracks = [("TR_1", TrackType::Audio), ("TR_2", TrackType::Video)];
-        let change = roster.update(&[info("PA_A", &tracks), info("PA_BOX", &[("TR_0", TrackType::Audio)])], false);
+        let change =
+            roster.update(&[info("PA_A", &tracks), info("PA_BOX", &[("TR_0", TrackType::Audio)])], false);
         assert_eq!((change.subscribe, change.participants), (vec!["TR_1".to_owned()], Some(2)));
         assert_eq!(roster.identity_of("TR_1", "?"), "pa_a");
         assert_eq!(roster.identity_of("TR_9", "PA_A|TR_9"), "pa_a");
@@ -167,7 +169,10 @@ mod tests {
         let speaker = |sid: &str, level, active| SpeakerInfo { sid: sid.into(), level, active };
         let three = [speaker("PA_A", 0.1, true), speaker("PA_BOX", 0.5, true), speaker("PA_X", 1.0, true)];
         assert_eq!(roster.speakers(&three), ["pa_box", "pa_a"]);
-        assert_eq!(roster.speakers(&[speaker("PA_B", 0.3, true), speaker("PA_BOX", 0.0, false)]), ["pa_b", "pa_a"]);
+        assert_eq!(
+            roster.speakers(&[speaker("PA_B", 0.3, true), speaker("PA_BOX", 0.0, false)]),
+            ["pa_b", "pa_a"]
+        );
         roster.update(&[gone("PA_B")], false);
         assert_eq!(roster.speakers(&[]), ["pa_a"]);
     }

@@ -83,7 +83,8 @@ impl Reorder {
                 self.waiting.pop_front();
                 self.next = self.next.map(|next| next.wrapping_add(1));
                 self.lost += 1;
-                let next = self.waiting.front().and_then(|place| place.as_ref().map(|(bytes, _)| bytes.clone()));
+                let next =
+                    self.waiting.front().and_then(|place| place.as_ref().map(|(bytes, _)| bytes.clone()));
                 Some(Step::Lost { next })
             }
         }

@@ -8,8 +8,8 @@ use rtc::rtp_transceiver::rtp_sender::{
 };
 use webrtc::error::Error;
 use webrtc::peer_connection::{
-    MediaEngine, RTCConfiguration, RTCConfigurationBuilder, RTCIceServer, RTCIceTransportPolicy, SettingEngine,
-    SettingEngineBuilder,
+    MediaEngine, RTCConfiguration, RTCConfigurationBuilder, RTCIceServer, RTCIceTransportPolicy,
+    SettingEngine, SettingEngineBuilder,
 };
 
 use super::PeerSettings;
@@ -31,7 +31,10 @@ pub(super) const REPAIRED_RID_URI: &str = "urn:ietf:params:rtp-hdrext:sdes:repai
 pub(super) const AUDIO_LEVEL_URI: &str = "urn:ietf:params:rtp-hdrext:ssrc-audio-level";
 
 fn feedback(kinds: &[(&str, &str)]) -> Vec<RTCPFeedback> {
-    kinds.iter().map(|(typ, parameter)| RTCPFeedback { typ: (*typ).into(), parameter: (*parameter).into() }).collect()
+    kinds
+        .iter()
+        .map(|(typ, parameter)| RTCPFeedback { typ: (*typ).into(), parameter: (*parameter).into() })
+        .collect()
 }
 
 /// Constrained baseline, packetization mode 1: what every browser decodes.
@@ -92,7 +95,11 @@ pub(super) fn setting_engine() -> SettingEngine {
         .with_multicast_dns_mode(MulticastDnsMode::Disabled)
         // A quarter of the default: the first picture should be there within a second.
         .with_ice_connection_attempts(Some(Duration::from_millis(50)), Some(40))
-        .with_ice_timeouts(Some(Duration::from_secs(5)), Some(Duration::from_secs(10)), Some(Duration::from_secs(2)))
+        .with_ice_timeouts(
+            Some(Duration::from_secs(5)),
+            Some(Duration::from_secs(10)),
+            Some(Duration::from_secs(2)),
+        )
         .with_srflx_acceptance_min_wait(Some(Duration::from_millis(200)))
         .with_prflx_acceptance_min_wait(Some(Duration::ZERO))
         // So that the server can tell which retransmissions belong to which layer.
@@ -116,8 +123,7 @@ pub(super) fn configuration(settings: &PeerSettings) -> RTCConfiguration {
             credential: server.credential.clone(),
         })
     });
-    let policy =
-        if settings.relay_only { RTCIceTransportPolicy::Relay } else { RTCIceTransportPolicy::All };
+    let policy = if settings.relay_only { RTCIceTransportPolicy::Relay } else { RTCIceTransportPolicy::All };
     RTCConfigurationBuilder::new()
         .with_ice_servers(servers.collect())
         .with_ice_transport_policy(policy)

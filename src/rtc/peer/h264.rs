@@ -48,8 +48,10 @@ fn flush(small: &mut Vec<&[u8]>, access_unit: &Bytes, out: &mut Vec<Bytes>) {
         [one] => out.push(access_unit.slice_ref(one)),
         several => {
             // The highest importance of those within (§5.7).
-            let nri = several.iter().filter_map(|nal| nal.first()).map(|first| first & 0x60).max().unwrap_or(0);
-            let mut packet = BytesMut::with_capacity(1 + several.iter().map(|nal| 2 + nal.len()).sum::<usize>());
+            let nri =
+                several.iter().filter_map(|nal| nal.first()).map(|first| first & 0x60).max().unwrap_or(0);
+            let mut packet =
+                BytesMut::with_capacity(1 + several.iter().map(|nal| 2 + nal.len()).sum::<usize>());
             packet.put_u8(nri | STAP_A);
             for nal in several {
                 // Fits: a NAL unit in here is no longer than a packet.

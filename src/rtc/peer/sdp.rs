@@ -49,7 +49,8 @@ impl Section {
         if let Some(msid) = line.strip_prefix("a=msid:") {
             self.msid = msid_of(msid);
         }
-        let Some((ssrc, attribute)) = line.strip_prefix("a=ssrc:").and_then(|rest| rest.split_once(' ')) else {
+        let Some((ssrc, attribute)) = line.strip_prefix("a=ssrc:").and_then(|rest| rest.split_once(' '))
+        else {
             return;
         };
         let Ok(ssrc) = ssrc.parse() else { return };

@@ -10,6 +10,7 @@ use rtc::rtp;
 use webrtc::media_stream::track_local::TrackLocal;
 use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
 
+use super::burst::Burst;
 use super::h264::{MAX_PAYLOAD_BYTES, payloads};
 use super::{PeerError, Side};
 use crate::base::clock::{MediaTime, wall_of};
@@ -106,19 +107,21 @@ async fn send(track: &TrackLocalStaticRTP, packet: rtp::Packet) -> Result<(), Pe
 
 async fn send_report(track: &TrackLocalStaticRTP, report: Option<SenderReport>) -> Result<(), PeerError> {
     let Some(report) = report else { return Ok(()) };
-    let failed = |source| PeerError::Rtc { side: Side::Publisher, what: "reporting", source: Box::new(source) };
+    let failed =
+        |source| PeerError::Rtc { side: Side::Publisher, what: "reporting", source: Box::new(source) };
     track.write_rtcp(vec![Box::new(report)]).await.map_err(failed)
 }
 
 /// Sends pictures.
 pub struct VideoSender {
     track: Arc<TrackLocalStaticRTP>,
+    burst: Burst,
     streams: Vec<(Layer, RtpOut)>,
 }
 
 impl VideoSender {
-    pub(super) fn new(track: Arc<TrackLocalStaticRTP>, streams: Vec<(Layer, RtpOut)>) -> Self {
-        VideoSender { track, streams }
+    pub(super) fn new(track: Arc<TrackLocalStaticRTP>, burst: Burst, streams: Vec<(Layer, RtpOut)>) -> Self {
+        VideoSender { track, burst, streams }
     }
 
     /// Sends one picture; returns once its packets are with the connection's task. Units of other tracks and of
@@ -133,8 +136,10 @@ impl VideoSender {
         };
         let payloads = payloads(&unit.data, MAX_PAYLOAD_BYTES);
         let last = payloads.len().saturating_sub(1);
-        for (index, payload) in payloads.into_iter().enumerate() {
-            send(&self.track, out.packet(payload, unit.pts, index == last)).await?;
+        let packet = |(index, payload)| out.packet(payload, unit.pts, index == last);
+        let packets = payloads.into_iter().enumerate().map(packet).collect();
+        for packet in self.burst.leave(packets) {
+            send(&self.track, packet).await?;
         }
         send_report(&self.track, out.report(now)).await
     }
@@ -168,8 +173,11 @@ impl AudioSender {
         if let Some(id) = self.level_id {
             let level = unit.audio_level.min(127);
             let voice = u8::from(level <= VOICE_LEVEL) << 7;
-            let failed =
-                |source| PeerError::Rtc { side: Side::Publisher, what: "audio level", source: Box::new(source) };
+            let failed = |source| PeerError::Rtc {
+                side: Side::Publisher,
+                what: "audio level",
+                source: Box::new(source),
+            };
             packet.header.set_extension(id, Bytes::copy_from_slice(&[voice | level])).map_err(failed)?;
         }
         send(&self.track, packet).await?;

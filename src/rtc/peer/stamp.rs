@@ -29,7 +29,10 @@ struct Label {
 impl Labels {
     /// The packets of `ssrc` belong to `mid` and, when it is not empty, to the layer `rid`.
     pub fn set(&self, ssrc: u32, mid: &str, rid: &str) {
-        let label = Label { mid: Bytes::copy_from_slice(mid.as_bytes()), rid: Bytes::copy_from_slice(rid.as_bytes()) };
+        let label = Label {
+            mid: Bytes::copy_from_slice(mid.as_bytes()),
+            rid: Bytes::copy_from_slice(rid.as_bytes()),
+        };
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(ssrc, label);
     }
 

@@ -127,7 +127,9 @@ mod tests {
 
     #[test]
     fn what_is_no_address_is_refused() {
-        for bad in ["", "127.0.0.1:7880", "ftp://x", "ws://", "ws:///rtc", "ws://h:port", "ws://[::1", "ws://a@b"] {
+        for bad in
+            ["", "127.0.0.1:7880", "ftp://x", "ws://", "ws:///rtc", "ws://h:port", "ws://[::1", "ws://a@b"]
+        {
             assert!(ServerUrl::parse(bad).is_err(), "{bad}");
         }
     }
