@@ -10,6 +10,8 @@
 //! ```
 //! From everywhere: shutdown and a terminal Leave end it.
 
+mod words;
+
 use std::time::{Duration, Instant};
 
 use rand::SeedableRng;
@@ -17,6 +19,8 @@ use rand::rngs::StdRng;
 
 use crate::base::backoff::Backoff;
 use crate::rtc::peer::{PeerState, Side};
+
+pub use words::{Action, Failure, Input, Leave, Report};
 
 /// Longest from the start of an attempt until media flows.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
@@ -30,102 +34,6 @@ pub const STABLE_AFTER: Duration = Duration::from_secs(10);
 pub const BACKOFF: [Duration; 2] = [Duration::from_millis(300), Duration::from_secs(10)];
 /// First and longest delay after a refusal: only a new token or a new configuration on the server helps.
 pub const REFUSED_BACKOFF: [Duration; 2] = [Duration::from_secs(30), Duration::from_secs(300)];
-
-/// What happened.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Input {
-    /// Begin.
-    Start,
-    /// The server took us in; now `publisher` and `subscriber` say which connections have to come up.
-    Joined {
-        /// Whether we publish.
-        publisher: bool,
-        /// Whether the server counts us in only with the subscriber connection.
-        subscriber: bool,
-    },
-    /// The server took the lost connection up again and has answered our offer.
-    Resumed,
-    /// Joining or resuming did not work out.
-    Failed(Failure),
-    /// The signalling connection broke.
-    SignalLost(String),
-    /// A connection changed its state.
-    Peer(Side, PeerState),
-    /// The server told us to go.
-    Leave(Leave),
-    /// The session cannot go on (bad SDP, a closed connection).
-    SessionFailed(String),
-    /// The time of [`Machine::deadline`] has come.
-    Tick,
-    /// The box is stopping or leaves the room.
-    Shutdown,
-}
-
-/// Why joining or resuming did not work out.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Failure {
-    /// 401, 403: in vain until something is changed.
-    Refused(String),
-    /// The server no longer knows what we want to resume.
-    Gone(String),
-    /// Anything else: worth another attempt.
-    Trouble(String),
-}
-
-/// What a server's Leave asks for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Leave {
-    /// Go for good.
-    Disconnect(String),
-    /// Come back and resume.
-    Resume(String),
-    /// Come back as new.
-    Reconnect(String),
-}
-
-/// What is to be done.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// Open the signalling connection and join.
-    Join,
-    /// Open the signalling connection again and resume the session.
-    Resume,
-    /// End the session, if there is one, and whatever attempt is under way.
-    Close {
-        /// Say goodbye first.
-        goodbye: bool,
-    },
-    /// Tell the box.
-    Report(Report),
-    /// Nothing more will come.
-    Finish,
-}
-
-/// What the box is told.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Report {
-    /// An attempt to join begins.
-    Joining,
-    /// Media flows.
-    Joined,
-    /// The connection was lost a moment ago.
-    Resuming {
-        /// Why.
-        reason: String,
-    },
-    /// Waiting before the next attempt.
-    BackingOff {
-        /// Why.
-        reason: String,
-        /// How long.
-        delay: Duration,
-    },
-    /// The room does not want us any more.
-    Left {
-        /// Why.
-        reason: String,
-    },
-}
 
 #[derive(Clone, Debug, PartialEq)]
 enum State {

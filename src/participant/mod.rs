@@ -167,3 +167,6 @@ impl PcmSink for MixerSource {
         MixerSource::push(self, samples);
     }
 }
+
+#[cfg(test)]
+mod tests;

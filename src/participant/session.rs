@@ -1,30 +1,29 @@
 //! One stay in the room: the signalling connection, the two WebRTC connections, and who is there.
 
+mod heartbeat;
+mod message;
+mod start;
+
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
 use tokio_util::task::AbortOnDropHandle;
 
+use self::heartbeat::Heartbeat;
 use super::machine::Input;
 use super::publish::{self, Demand, MICROPHONE};
-use super::receive::{self, Source, Sources};
-use super::roster::{Change, Roster};
-use super::{Config, Event, Listener, open};
-use crate::base::clock;
+use super::receive::Sources;
+use super::roster::Roster;
+use super::{Config, Event, Listener};
 use crate::media::{Stream, Wants};
-use crate::rtc::peer::{
-    EVENT_CAPACITY, IceServer, PeerError, PeerEvent, PeerSettings, PeerState, PublisherPeer, Side,
-    SubscriberPeer, media_sources,
-};
+use crate::rtc::peer::{PeerError, PeerEvent, PeerState, PublisherPeer, Side, SubscriberPeer};
 use crate::rtc::signal::client::{SignalError, SignalSocket};
 use crate::rtc::signal::proto::signal_request::Message as Request;
 use crate::rtc::signal::proto::signal_response::Message as Response;
 use crate::rtc::signal::proto::{
-    self, ClientConfigSetting, DisconnectReason, JoinResponse, LeaveRequest, MuteTrackRequest,
-    ParticipantInfo, Ping, ReconnectResponse, SessionDescription, SignalTarget, SyncState, TrackInfo,
-    TrackPublishedResponse, TrickleRequest, UpdateSubscription, request_response,
+    DisconnectReason, LeaveRequest, MuteTrackRequest, ReconnectResponse, SessionDescription, SignalTarget,
+    SyncState, TrackInfo, TrackPublishedResponse, TrickleRequest, UpdateSubscription,
 };
 
 /// What every session of this box needs.
@@ -65,14 +64,6 @@ pub(super) enum Wake {
     PumpEnded(Result<(), PeerError>),
 }
 
-/// The server's timers.
-struct Heartbeat {
-    interval: tokio::time::Interval,
-    timeout: Duration,
-    heard: Instant,
-    rtt_ms: i64,
-}
-
 pub(super) struct Session {
     context: Arc<Context>,
     sid: String,
@@ -100,66 +91,6 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// Builds the connections and announces what we publish and want to hear.
-    pub async fn start(
-        context: Arc<Context>,
-        socket: SignalSocket,
-        join: JoinResponse,
-        token: String,
-        muted: bool,
-    ) -> Result<(Self, Input), SessionError> {
-        let own = join.participant.as_ref().ok_or(SessionError::NoParticipant)?;
-        let settings = settings(&context, &join);
-        let (peer_events_in, peer_events) = mpsc::channel(EVENT_CAPACITY);
-        let (subscriber, packets) = SubscriberPeer::new(&settings, peer_events_in.clone()).await?;
-        let (sources, announced) = watch::channel(Sources::default());
-        let receiver = tokio::spawn(receive::run(packets, announced, context.listener.clone()));
-        let tracks = publish::tracks(&context.config);
-        let may_publish = own.permission.as_ref().is_none_or(|permission| permission.can_publish);
-        let publisher = if may_publish && (tracks.video.is_some() || tracks.audio.is_some()) {
-            let stream = context.stream.clone();
-            let on_keyframe_request = move |layer| stream.request_keyframe(layer);
-            Some(PublisherPeer::new(&settings, &tracks, on_keyframe_request, peer_events_in).await?)
-        } else {
-            None
-        };
-        let demand = Demand::new(&context.config, muted);
-        let mut session = Session {
-            sid: own.sid.clone(),
-            token,
-            socket: Some(socket),
-            heartbeat: Heartbeat::new(&join),
-            peer_events,
-            publisher,
-            pump: None,
-            subscriber,
-            _receiver: AbortOnDropHandle::new(receiver),
-            sources,
-            demand,
-            wants: watch::Sender::new(demand.wants()),
-            roster: Roster::new(own),
-            published: HashMap::new(),
-            described: None,
-            full_update_due: false,
-            resuming: false,
-            context,
-        };
-        session.announce().await?;
-        session.participants(&join.other_participants, false).await?;
-        let joined =
-            Input::Joined { publisher: session.publisher.is_some(), subscriber: join.subscriber_primary };
-        Ok((session, joined))
-    }
-
-    async fn announce(&mut self) -> Result<(), SessionError> {
-        let Some(publisher) = &self.publisher else { return Ok(()) };
-        let sdp = publisher.offer(false).await?;
-        for request in publish::announcements(&self.context.config, self.demand.audio_muted) {
-            self.send(Request::AddTrack(request)).await?;
-        }
-        self.send(Request::Offer(description("offer", sdp, 0))).await
-    }
-
     /// Goes on with a new signalling connection.
     pub async fn resume(
         &mut self,
@@ -167,7 +98,7 @@ impl Session {
         _response: ReconnectResponse,
     ) -> Result<Option<Input>, SessionError> {
         self.socket = Some(socket);
-        self.heartbeat.heard = clock::now();
+        self.heartbeat.heard();
         self.full_update_due = true;
         let (offer, answer) = self.described.clone().unzip();
         let published = |(cid, track): (&String, &TrackInfo)| TrackPublishedResponse {
@@ -234,7 +165,7 @@ impl Session {
     pub async fn handle(&mut self, wake: Wake) -> Result<Option<Input>, SessionError> {
         match wake {
             Wake::Signal(message) => {
-                self.heartbeat.heard = clock::now();
+                self.heartbeat.heard();
                 self.message(message?).await
             }
             Wake::Peer(side, PeerEvent::Candidate(candidate_init)) => {
@@ -256,125 +187,6 @@ impl Session {
             Wake::PingDue => self.ping().await.map(|()| None),
             Wake::PumpEnded(ended) => Ok(ended.map(|()| None)?),
         }
-    }
-
-    async fn message(&mut self, message: Response) -> Result<Option<Input>, SessionError> {
-        match message {
-            Response::Offer(offer) => self.offered(offer).await?,
-            Response::Answer(answer) => return self.answered(answer.sdp).await,
-            Response::Trickle(trickle) => self.trickled(trickle).await?,
-            Response::Update(update) => {
-                let complete = std::mem::take(&mut self.full_update_due);
-                return self.participants(&update.participants, complete).await;
-            }
-            Response::TrackPublished(TrackPublishedResponse { cid, track: Some(track) }) => {
-                let differs = cid == MICROPHONE && track.muted != self.demand.audio_muted;
-                self.published.insert(cid, track);
-                if differs {
-                    self.send_mute().await?;
-                }
-            }
-            Response::Mute(mute) => self.muted_by_room(&mute).await?,
-            Response::SubscribedQualityUpdate(update) => {
-                self.demand.quality_update(&update);
-                self.update_wants();
-            }
-            Response::SpeakersChanged(changed) => {
-                let speakers = self.roster.speakers(&changed.speakers);
-                (self.context.events)(Event::ActiveSpeakers(speakers));
-            }
-            Response::RefreshToken(token) => self.token = token,
-            Response::PongResp(pong) => {
-                let now_ms = wall_ms();
-                self.heartbeat.rtt_ms = now_ms.saturating_sub(pong.last_ping_timestamp).clamp(0, 60_000);
-            }
-            Response::Leave(request) => return Ok(Some(Input::Leave(open::leave(&request)))),
-            Response::RequestResponse(response) if response.reason != request_response::Reason::Ok as i32 => {
-                tracing::warn!(
-                    reason = response.reason,
-                    message = response.message,
-                    "the server refused a request"
-                );
-            }
-            other => tracing::trace!(?other, "not for us"),
-        }
-        Ok(None)
-    }
-
-    async fn offered(&mut self, offer: SessionDescription) -> Result<(), SessionError> {
-        let sdp = self.subscriber.offer(offer.sdp.clone()).await?;
-        let sources = media_sources(&offer.sdp).into_iter().map(|source| {
-            let identity = self.roster.identity_of(&source.track, &source.stream);
-            (source.ssrc, Source { identity, track_sid: source.track })
-        });
-        self.sources.send_replace(Arc::new(sources.collect()));
-        let answer = description("answer", sdp, offer.id);
-        self.described = Some((offer, answer.clone()));
-        self.send(Request::Answer(answer)).await
-    }
-
-    async fn answered(&mut self, sdp: String) -> Result<Option<Input>, SessionError> {
-        let Some(publisher) = &self.publisher else { return Ok(None) };
-        publisher.answer(sdp).await?;
-        Ok(std::mem::take(&mut self.resuming).then_some(Input::Resumed))
-    }
-
-    async fn trickled(&mut self, trickle: TrickleRequest) -> Result<(), SessionError> {
-        if trickle.candidate_init.is_empty() {
-            return Ok(());
-        }
-        let added = match (SignalTarget::try_from(trickle.target), &self.publisher) {
-            (Ok(SignalTarget::Publisher), Some(publisher)) => {
-                publisher.add_candidate(&trickle.candidate_init).await
-            }
-            (Ok(SignalTarget::Subscriber), _) => self.subscriber.add_candidate(&trickle.candidate_init).await,
-            _ => Ok(()),
-        };
-        // One path less; the others decide.
-        if let Err(error) = added {
-            tracing::warn!(%error, "candidate left out");
-        }
-        Ok(())
-    }
-
-    async fn participants(
-        &mut self,
-        infos: &[ParticipantInfo],
-        complete: bool,
-    ) -> Result<Option<Input>, SessionError> {
-        let Change { subscribe, unsubscribe, participants, can_publish } =
-            self.roster.update(infos, complete);
-        for (track_sids, on) in [(unsubscribe, false), (subscribe, true)] {
-            if !track_sids.is_empty() {
-                self.send(Request::Subscription(subscription(track_sids, on))).await?;
-            }
-        }
-        if let Some(count) = participants {
-            (self.context.events)(Event::ParticipantsChanged(count));
-        }
-        let config = &self.context.config;
-        let let_in =
-            can_publish == Some(true) && self.publisher.is_none() && (config.audio || config.video.is_some());
-        Ok(let_in
-            .then(|| Input::Leave(super::machine::Leave::Reconnect("permission to publish given".into()))))
-    }
-
-    async fn muted_by_room(&mut self, mute: &MuteTrackRequest) -> Result<(), SessionError> {
-        let cid = self.published.iter().find(|(_, track)| track.sid == mute.sid).map(|(cid, _)| cid.as_str());
-        match cid {
-            Some(MICROPHONE) if mute.muted && !self.demand.audio_muted => {
-                self.set_muted(true).await?;
-                (self.context.events)(Event::MutedByRoom);
-            }
-            // The people in the room own their microphone: nobody afar turns it on. Say so.
-            Some(MICROPHONE) => self.send_mute().await?,
-            Some(_) => {
-                self.demand.video_muted = mute.muted;
-                self.update_wants();
-            }
-            None => {}
-        }
-        Ok(())
     }
 
     /// The people turned the microphone off or on.
@@ -410,11 +222,10 @@ impl Session {
     }
 
     async fn ping(&mut self) -> Result<(), SessionError> {
-        if self.socket.is_some() && clock::now().duration_since(self.heartbeat.heard) > self.heartbeat.timeout
-        {
+        if self.socket.is_some() && self.heartbeat.is_over() {
             return Err(SignalError::Timeout(self.heartbeat.timeout).into());
         }
-        let ping = Ping { timestamp: wall_ms(), rtt: self.heartbeat.rtt_ms };
+        let ping = self.heartbeat.ping();
         self.send(Request::PingReq(ping)).await
     }
 
@@ -446,45 +257,10 @@ impl Session {
     }
 }
 
-impl Heartbeat {
-    fn new(join: &JoinResponse) -> Self {
-        let seconds = |asked: i32, usual: u64, range: std::ops::RangeInclusive<u64>| {
-            let asked = u64::try_from(asked).ok().filter(|asked| *asked > 0).unwrap_or(usual);
-            Duration::from_secs(asked.clamp(*range.start(), *range.end()))
-        };
-        let period = seconds(join.ping_interval, 5, 1..=60);
-        let mut interval = tokio::time::interval(period);
-        interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let timeout = seconds(join.ping_timeout, 15, 5..=120).max(period * 2);
-        Heartbeat { interval, timeout, heard: clock::now(), rtt_ms: 0 }
-    }
-}
-
-fn settings(context: &Context, join: &JoinResponse) -> PeerSettings {
-    let server = |server: &proto::IceServer| IceServer {
-        urls: server.urls.clone(),
-        username: server.username.clone(),
-        credential: server.credential.clone(),
-    };
-    let forced = |configuration: &proto::ClientConfiguration| {
-        configuration.force_relay == ClientConfigSetting::Enabled as i32
-    };
-    PeerSettings {
-        ice_servers: join.ice_servers.iter().map(server).collect(),
-        relay_only: join.client_configuration.as_ref().is_some_and(forced),
-        loopback: context.loopback,
-    }
-}
-
 fn description(kind: &str, sdp: String, id: u32) -> SessionDescription {
     SessionDescription { r#type: kind.into(), sdp, id, ..Default::default() }
 }
 
 fn subscription(track_sids: Vec<String>, subscribe: bool) -> UpdateSubscription {
     UpdateSubscription { track_sids, subscribe, participant_tracks: Vec::new() }
-}
-
-fn wall_ms() -> i64 {
-    let since = clock::wall().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(0)
 }

@@ -1,6 +1,8 @@
 //! What a test of the participant needs: a real livekit-server, guests by the Python SDK, and a box that publishes
 //! the test source.
 
+pub mod proxy;
+
 use std::io::Write;
 use std::net::{TcpListener, UdpSocket};
 use std::path::PathBuf;
@@ -24,7 +26,10 @@ pub fn part(variable: &str) -> Option<PathBuf> {
     let path = std::env::var_os(variable).map(PathBuf::from).filter(|path| path.exists());
     if path.is_none() {
         let allowed = std::env::var("ROOMD_TEST_ALLOW_SKIP").is_ok_and(|value| value == "1");
-        assert!(allowed, "{variable} names no file: run the tests by `make test` (ROOMD_TEST_ALLOW_SKIP=1 skips)");
+        assert!(
+            allowed,
+            "{variable} names no file: run the tests by `make test` (ROOMD_TEST_ALLOW_SKIP=1 skips)"
+        );
         eprintln!("left out: {variable} names no file");
     }
     path
@@ -53,7 +58,8 @@ impl LiveKit {
     /// None when there is none to test with and that is allowed.
     pub async fn start() -> Option<LiveKit> {
         let program = part("ROOMD_TEST_LIVEKIT_SERVER")?;
-        let (http, tcp) = (TcpListener::bind("127.0.0.1:0").unwrap(), TcpListener::bind("127.0.0.1:0").unwrap());
+        let (http, tcp) =
+            (TcpListener::bind("127.0.0.1:0").unwrap(), TcpListener::bind("127.0.0.1:0").unwrap());
         let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
         let port = http.local_addr().unwrap().port();
         let mut config = tempfile::NamedTempFile::new().unwrap();
@@ -196,7 +202,8 @@ impl Box_ {
     pub async fn leave(mut self) -> Result<(), participant::Error> {
         self.shutdown.cancel();
         let run = self.run.take().unwrap();
-        let ended = tokio::time::timeout(Duration::from_secs(10), run).await.expect("the box leaves").unwrap();
+        let ended =
+            tokio::time::timeout(Duration::from_secs(10), run).await.expect("the box leaves").unwrap();
         for task in self.tasks.drain(..) {
             task.await.unwrap();
         }
@@ -222,7 +229,9 @@ fn produce(stream: &media::Stream, mute: &media::MuteSwitch, shutdown: &Shutdown
     let (p, s, d) = (sound.clone(), stream.clone(), shutdown.clone());
     tasks.push(tokio::spawn(async move { codec::opus(audio, &p, &s, &d).await.expect("opus") }));
     let (c, d) = (config.clone(), shutdown.clone());
-    tasks.push(tokio::spawn(async move { capture::camera(&c, &pictures, &latest, &d).await.expect("camera") }));
+    tasks.push(tokio::spawn(
+        async move { capture::camera(&c, &pictures, &latest, &d).await.expect("camera") },
+    ));
     let (m, d) = (mute.clone(), shutdown.clone());
     tasks.push(tokio::spawn(async move { capture::microphone(&config, &sound, &m, &d).await.expect("mic") }));
     tasks

@@ -68,7 +68,10 @@ impl Connection {
             _ => RTCSessionDescription::answer(sdp),
         };
         let description = description.map_err(self.failed("remote description"))?;
-        self.pc.set_remote_description(description).await.map_err(self.failed("remote description"))?;
+        // In a task of its own: what a server's SDP makes the library panic about ends this connection only.
+        let pc = self.pc.clone();
+        let applied = tokio::spawn(async move { pc.set_remote_description(description).await }).await;
+        applied.map_err(|_| PeerError::Panicked(self.side))?.map_err(self.failed("remote description"))?;
         let early = self.early.lock().unwrap_or_else(PoisonError::into_inner).take();
         for candidate in early.into_iter().flatten() {
             self.add(candidate).await;

@@ -1,9 +1,10 @@
 //! WebRTC endpoints of the joining side: one connection that sends our media, one that receives the others'.
 //!
 //! The library behind it (`webrtc` and its core `rtc`) is not visible outside. It leaves to us: MID and RID on
-//! every packet and on retransmissions ([`stamp`]), splitting H.264 into packets ([`h264`]), sender reports whose
-//! two clocks agree with the media clock ([`sender`]), and telling streams apart by SSRC ([`sdp`]).
+//! every packet and on retransmissions (`stamp`), splitting H.264 into packets ([`h264`]), sender reports whose
+//! two clocks agree with the media clock (`sender`), and telling streams apart by SSRC (`sdp`).
 
+mod burst;
 mod connection;
 mod engine;
 pub mod h264;
@@ -92,6 +93,9 @@ pub enum PeerError {
         /// Its answer.
         source: Box<webrtc::error::Error>,
     },
+    /// The library panicked over what the other side said.
+    #[error("{0:?} connection: the library panicked over the server's description")]
+    Panicked(Side),
     /// A candidate that is no JSON.
     #[error("an ICE candidate cannot be read: {0}")]
     Candidate(#[from] serde_json::Error),

@@ -14,6 +14,7 @@ use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
 use webrtc::peer_connection::{RTCSdpType, Registry};
 use webrtc::rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit, RtpTransceiver};
 
+use super::burst::Burst;
 use super::connection::Connection;
 use super::engine::{self, AUDIO_LEVEL_URI};
 use super::sender::{AudioSender, RtpOut, VideoSender};
@@ -59,6 +60,7 @@ struct Attached {
 pub struct PublisherPeer {
     connection: Connection,
     labels: Labels,
+    burst: Burst,
     layers: Vec<Layer>,
     video: Option<Attached>,
     audio: Option<Attached>,
@@ -85,13 +87,15 @@ impl PublisherPeer {
                 on_keyframe_request(*layer);
             }
         });
-        let labels = Labels::default();
+        let (labels, burst) = (Labels::default(), Burst::default());
         let registry = Registry::new()
             // Nearest to the wire, so that retransmissions pass it too.
             .with(Slot::from(500), Stamp::new(labels.clone(), on_keyframe_request))
-            .with(Slot::NackResponder, NackResponderBuilder::new().with_size(512).build());
+            .with(Slot::NackResponder, NackResponderBuilder::new().with_size(512).build())
+            // Nearest to us, so that all others see every packet.
+            .with(Slot::from(14_000), burst.release());
         let connection = Connection::new(Side::Publisher, settings, registry, events).await?;
-        let mut peer = PublisherPeer { connection, labels, layers, video: None, audio: None };
+        let mut peer = PublisherPeer { connection, labels, burst, layers, video: None, audio: None };
         if let Some(video) = &tracks.video {
             let attached =
                 peer.attach(&video.cid, RtpCodecKind::Video, engine::h264(), video_streams).await?;
@@ -179,7 +183,7 @@ impl PublisherPeer {
         let out =
             |&(ssrc, _): &(u32, &'static str)| RtpOut::new(ssrc, engine::H264_PAYLOAD_TYPE, ClockRate::VIDEO);
         let streams = self.layers.iter().copied().zip(video.streams.iter().map(out));
-        Some(VideoSender::new(video.track.clone(), streams.collect()))
+        Some(VideoSender::new(video.track.clone(), self.burst.clone(), streams.collect()))
     }
 
     /// Where sound goes in; None without a microphone. Only after [`PublisherPeer::answer`].

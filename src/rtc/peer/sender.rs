@@ -10,6 +10,7 @@ use rtc::rtp;
 use webrtc::media_stream::track_local::TrackLocal;
 use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
 
+use super::burst::Burst;
 use super::h264::{MAX_PAYLOAD_BYTES, payloads};
 use super::{PeerError, Side};
 use crate::base::clock::{MediaTime, wall_of};
@@ -114,12 +115,13 @@ async fn send_report(track: &TrackLocalStaticRTP, report: Option<SenderReport>) 
 /// Sends pictures.
 pub struct VideoSender {
     track: Arc<TrackLocalStaticRTP>,
+    burst: Burst,
     streams: Vec<(Layer, RtpOut)>,
 }
 
 impl VideoSender {
-    pub(super) fn new(track: Arc<TrackLocalStaticRTP>, streams: Vec<(Layer, RtpOut)>) -> Self {
-        VideoSender { track, streams }
+    pub(super) fn new(track: Arc<TrackLocalStaticRTP>, burst: Burst, streams: Vec<(Layer, RtpOut)>) -> Self {
+        VideoSender { track, burst, streams }
     }
 
     /// Sends one picture; returns once its packets are with the connection's task. Units of other tracks and of
@@ -134,8 +136,10 @@ impl VideoSender {
         };
         let payloads = payloads(&unit.data, MAX_PAYLOAD_BYTES);
         let last = payloads.len().saturating_sub(1);
-        for (index, payload) in payloads.into_iter().enumerate() {
-            send(&self.track, out.packet(payload, unit.pts, index == last)).await?;
+        let packet = |(index, payload)| out.packet(payload, unit.pts, index == last);
+        let packets = payloads.into_iter().enumerate().map(packet).collect();
+        for packet in self.burst.leave(packets) {
+            send(&self.track, packet).await?;
         }
         send_report(&self.track, out.report(now)).await
     }

@@ -22,8 +22,11 @@ const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest that one message may take to leave; a peer that reads nothing for so long is lost.
 const SEND_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Longest part of a refusal's body that is kept as its reason.
-const MAX_REASON_BYTES: usize = 200;
+/// Longest part of a refusal's body that is looked at.
+const MAX_BODY_BYTES: usize = 4096;
+
+/// Longest reason that is made of it.
+const MAX_REASON_CHARS: usize = 200;
 
 /// Why the signalling connection could not be opened, or ended.
 #[derive(Debug, thiserror::Error)]
@@ -33,7 +36,7 @@ pub enum SignalError {
     Refused {
         /// The HTTP status.
         status: u16,
-        /// What the server said about it, cut after 200 bytes.
+        /// What the server said about it, cut after 200 characters, without the token.
         reason: String,
     },
     /// Name, route, port, TLS or handshake.
@@ -121,7 +124,7 @@ impl SignalSocket {
             Ok((socket, _)) => Ok(SignalSocket { socket }),
             Err(WsError::Http(response)) => Err(SignalError::Refused {
                 status: response.status().as_u16(),
-                reason: reason_of(response.body().as_deref().unwrap_or_default()),
+                reason: reason_of(response.body().as_deref().unwrap_or_default(), token),
             }),
             Err(error) => Err(unreachable(error.into())),
         }
@@ -171,8 +174,23 @@ impl SignalSocket {
     }
 }
 
-/// A refusal's body as one line of text.
-fn reason_of(body: &[u8]) -> String {
-    let head = &body[..body.len().min(MAX_REASON_BYTES)];
-    String::from_utf8_lossy(head).split_whitespace().collect::<Vec<_>>().join(" ")
+/// A refusal's body as one line of text. livekit-server repeats the token in it: that stays out of logs and state.
+fn reason_of(body: &[u8], token: &str) -> String {
+    let text = String::from_utf8_lossy(body.get(..MAX_BODY_BYTES).unwrap_or(body)).replace(token, "…");
+    let words: Vec<&str> = text.split_whitespace().filter(|word| !word.contains("eyJ")).collect();
+    words.join(" ").chars().take(MAX_REASON_CHARS).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_that_repeats_the_token_is_told_without_it() {
+        let token = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJib3gifQ.c2ln";
+        let body = format!("invalid token: {token}, error: expired\n");
+        assert_eq!(reason_of(body.as_bytes(), token), "invalid token: …, error: expired");
+        assert_eq!(reason_of(body.as_bytes(), "another"), "invalid token: error: expired");
+        assert_eq!(reason_of(&[0xff; 5000], "x").chars().count(), MAX_REASON_CHARS);
+    }
 }
