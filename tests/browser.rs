@@ -1,0 +1,31 @@
+//! The unmodified JS SDK in headless Chromium against the room server.
+
+mod rooms;
+
+use std::time::Duration;
+
+use rooms::{RoomServer, run_script, tool};
+
+const MODULES: &str = "ROOMD_TEST_NODE_MODULES";
+const WHAT: &str = "a node_modules folder with playwright-core and livekit-client";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_pages_decode_each_others_simulcast_without_a_freeze() {
+    let Some(modules) = tool(MODULES, WHAT) else { return };
+    let server = RoomServer::start().await;
+    let (a, b) = (server.token("lobby", "anna"), server.token("lobby", "bert"));
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/browser/call.mjs");
+    let seconds = std::env::var("ROOMD_TEST_SECONDS").unwrap_or_else(|_| "8".into());
+    let arguments = [script, &server.http_url(), &a, &b, &seconds];
+    let limit = Duration::from_secs(90);
+    let result = run_script("node", &arguments, &[("NODE_MODULES", &modules)], limit).await;
+    eprintln!("{result:#}");
+    for page in ["a", "b"] {
+        let (sent, decoded) = (result[page]["sent"].as_f64(), result[page]["decoded"].as_f64());
+        let share = decoded.unwrap() / sent.unwrap();
+        assert!(share >= 0.98, "{page} decoded {decoded:?} of {sent:?} frames");
+        assert_eq!(result[page]["freezes"], 0, "{page}");
+    }
+    assert_eq!(result["messages"]["b"][0], "anna: hello");
+    eprintln!("{:?}", server.handle.counters());
+}

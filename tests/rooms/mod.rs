@@ -1,0 +1,106 @@
+//! A room server on loopback for tests: signalling on a bare listener, no TLS, no pages.
+#![allow(dead_code)]
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use roomd::base::{Shutdown, clock};
+use roomd::room::Grant;
+use roomd::room::token::Keys;
+use roomd::rtc::sfu::{Codecs, NodeIp};
+use roomd::server::signal::{self, Config, Handle};
+
+/// The server of one test; stops when dropped.
+pub struct RoomServer {
+    pub address: SocketAddr,
+    pub handle: Handle,
+    pub keys: Arc<Keys>,
+    shutdown: Shutdown,
+}
+
+pub const KEY: &str = "devkey";
+pub const SECRET: &str = "0123456789abcdef0123456789abcdef";
+
+impl RoomServer {
+    /// Starts it; must be called in a tokio runtime.
+    pub async fn start() -> RoomServer {
+        let _ = tracing_subscriber::fmt()
+            .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+            .with_writer(std::io::stderr)
+            .try_init();
+        let shutdown = Shutdown::new();
+        let config = Config { rtc_udp: 0, node_ip: NodeIp::Auto, codecs: Codecs::default() };
+        let handle = signal::start(config, shutdown.clone()).expect("room server");
+        let keys = Arc::new(Keys::new(BTreeMap::from([(KEY.into(), SECRET.into())])).expect("keys"));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("listener");
+        let address = listener.local_addr().expect("address");
+        // A page of our own origin, from where a browser lets scripts reach loopback.
+        let page = axum::routing::get(|| async { axum::response::Html("<!doctype html><body></body>") });
+        let router = signal::routes(handle.clone(), Arc::clone(&keys)).route("/test.html", page);
+        let stop = shutdown.clone().cancelled_owned();
+        tokio::spawn(async move { axum::serve(listener, router).with_graceful_shutdown(stop).await });
+        RoomServer { address, handle, keys, shutdown }
+    }
+
+    /// A token for `room` with every usual right.
+    pub fn token(&self, room: &str, identity: &str) -> String {
+        self.token_for(&grant(room, identity))
+    }
+
+    pub fn token_for(&self, grant: &Grant) -> String {
+        self.keys.mint(grant, Duration::from_secs(600), clock::wall())
+    }
+
+    pub fn ws_url(&self) -> String {
+        format!("ws://{}", self.address)
+    }
+
+    pub fn http_url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+}
+
+impl Drop for RoomServer {
+    fn drop(&mut self) {
+        self.shutdown.cancel();
+    }
+}
+
+pub fn grant(room: &str, identity: &str) -> Grant {
+    Grant {
+        identity: identity.into(),
+        room: room.into(),
+        room_join: true,
+        can_publish: true,
+        can_subscribe: true,
+        can_publish_data: true,
+        ..Grant::default()
+    }
+}
+
+/// The value of an environment variable that names a tool; None: skip, which must be allowed explicitly.
+pub fn tool(variable: &str, what: &str) -> Option<String> {
+    match std::env::var(variable) {
+        Ok(value) => Some(value),
+        Err(_) if std::env::var("ROOMD_TEST_ALLOW_SKIP").is_ok_and(|v| v == "1") => {
+            eprintln!("SKIPPED: {variable} is not set ({what})");
+            None
+        }
+        Err(_) => panic!("{variable} must name {what}; ROOMD_TEST_ALLOW_SKIP=1 skips this test"),
+    }
+}
+
+/// Runs a script with a bound; panics with its output when it fails. Its last line of output is JSON.
+pub async fn run_script(program: &str, arguments: &[&str], envs: &[(&str, &str)], limit: Duration) -> serde_json::Value {
+    let mut command = tokio::process::Command::new(program);
+    command.args(arguments).envs(envs.iter().copied()).kill_on_drop(true);
+    let output = tokio::time::timeout(limit, command.output()).await;
+    let output = output.expect("the script took too long").expect("the script cannot be started");
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{program} {arguments:?}\n{stdout}\n{stderr}");
+    let last = stdout.lines().last().unwrap_or_default();
+    serde_json::from_str(last).unwrap_or_else(|_| panic!("no JSON: {stdout}\n{stderr}"))
+}
