@@ -274,12 +274,24 @@ impl Subscriber {
     }
 }
 
-/// A stream that was used for another track gets new SSRCs, so that nothing of the old one is mixed in.
+/// A stream that was used for another track is exchanged for a new one, so that nothing of the old is mixed in.
+///
+/// Not by the library's `reset_stream_tx`: that leaves the stream under its old SSRC in the library's table, and
+/// neither packets nor the receiver's NACKs and PLIs find it any more (str0m 0.25, streams/mod.rs).
 fn renew_stream(rtc: &mut Rtc, mid: Mid, video: bool) {
     let mut api = rtc.direct_api();
+    if let Some(old) = api.stream_tx_by_mid(mid, None).map(|stream| stream.ssrc()) {
+        api.remove_stream_tx(old);
+    }
     let ssrc = api.new_ssrc();
-    let rtx = video.then(|| api.new_ssrc());
-    api.reset_stream_tx(mid, None, ssrc, rtx);
+    let rtx = video.then(|| loop {
+        let rtx = api.new_ssrc();
+        if rtx != ssrc {
+            break rtx;
+        }
+    });
+    // The media exists: it is one of our slots, answered before.
+    api.declare_stream_tx(ssrc, rtx, mid, None);
 }
 
 fn add_channels(api: &mut str0m::change::SdpApi<'_>) -> Channels {

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use livekit_protocol as proto;
 use proto::signal_response::Message as Response;
 use str0m::media::Mid;
+use tracing::debug;
 
 use super::media::Destination;
 use super::{Engine, reply};
@@ -100,6 +101,7 @@ impl Engine {
         let connection = member.subscriber.key;
         let connected = self.endpoints.get_mut(connection).is_some_and(|c| c.connected);
         let sending = member.subscriber.sending(&mut self.endpoints);
+        debug!(identity = member.identity, connected, ?sending, "what a subscriber can be sent");
         let sending: HashMap<u64, _> = sending.into_iter().map(|(track, mid, ssrc)| (track, (mid, ssrc))).collect();
         for (track, published) in &mut self.tracks {
             let Some(subscriber) = published.route.subscriber_mut(|to| to.member == key) else { continue };
