@@ -342,7 +342,10 @@ impl Connection {
         match event {
             Event::Connected => self.connected = true,
             Event::Closed => self.closed = true,
-            Event::IceConnectionStateChange(IceConnectionState::Disconnected) => self.lost_since = Some(now),
+            Event::IceConnectionStateChange(IceConnectionState::Disconnected) => {
+                // Before the first connection there is nothing to lose.
+                self.lost_since = self.connected.then_some(now);
+            }
             Event::IceConnectionStateChange(_) => self.lost_since = None,
             _ => {}
         }
