@@ -1,5 +1,6 @@
 //! Proves at build time that the encoder will have its assembly: openh264's build drops it silently when nasm
-//! is missing, and is then 2.0 to 2.6 times slower (`src/sys/openh264_asm.rs` checks the link as well).
+//! is missing, and is then 2.0 to 2.6 times slower (`src/sys/openh264_asm.rs` checks the link as well). And that a
+//! release has its pages; it never builds them (`make` does).
 
 use std::process::Command;
 
@@ -13,5 +14,15 @@ fn main() {
              2.6 times slower. Install it (Debian: apt-get install nasm), run `cargo clean -p openh264-sys2` if \
              it was already built without, and build again."
         );
+    }
+    // Only then: a watched file that is missing would run this script, and build the crate, every time.
+    if std::env::var("PROFILE").is_ok_and(|profile| profile == "release") {
+        println!("cargo::rerun-if-changed=web/dist/index.html");
+        if !std::path::Path::new("web/dist/index.html").exists() {
+            println!(
+                "cargo::error=web/dist/index.html is missing: a release carries its pages. Build them first \
+                 (`npm ci && npm run build` in web/), or take them from a release tarball."
+            );
+        }
     }
 }

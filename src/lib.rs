@@ -37,4 +37,5 @@ pub mod server;
 pub mod store;
 // L4
 pub mod config;
+pub mod ctl;
 pub mod daemon;

@@ -1,1 +1,65 @@
-fn main() {}
+//! `roomd`: the life of the process on one screen. Everything else is in the library.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use roomd::config::{Environment, Settings, load};
+use roomd::daemon;
+
+/// Bad configuration (`EX_CONFIG` of sysexits.h).
+const EXIT_CONFIG: u8 = 78;
+
+#[derive(Parser)]
+#[command(version, about = "Turns a Linux box with a camera and a microphone into a managed meeting room")]
+struct Arguments {
+    /// The configuration file [default: /etc/roomd/roomd.toml where it exists]
+    #[arg(long, global = true, value_name = "FILE", env = "ROOMD_CONFIG")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    action: Option<Action>,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// Run the daemon until SIGTERM or SIGINT (the default)
+    Run,
+    /// Check the configuration and print every problem: exit 0 or 78
+    Check,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let settings = match settings(arguments.config.as_deref()) {
+        Ok(settings) => settings,
+        Err(code) => return code,
+    };
+    match arguments.action.unwrap_or(Action::Run) {
+        Action::Check => {
+            for key in &settings.without_effect {
+                println!("note: {key} is valid and has no effect in this version");
+            }
+            println!("the configuration is good");
+            ExitCode::SUCCESS
+        }
+        Action::Run => run(settings),
+    }
+}
+
+/// The configuration, or every problem on stderr and the exit code.
+fn settings(file: Option<&Path>) -> Result<Settings, ExitCode> {
+    load(file, &Environment::of_process()).map_err(|error| {
+        eprintln!("{error}");
+        ExitCode::from(EXIT_CONFIG)
+    })
+}
+
+fn run(settings: Settings) -> ExitCode {
+    match daemon::run(settings) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("roomd: {}", daemon::with_sources(&error));
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,1 +1,7 @@
-//! L3: sound processing: levels and mixing.
+//! L3 service: levels and mixing of sound (48 kHz mono).
+
+/// How loud sound is; stands in `media` because the encoder tells it too.
+pub use crate::media::level;
+mod mixer;
+
+pub use mixer::{Mixer, MixerSource};

@@ -3,6 +3,7 @@
 pub mod backoff;
 pub mod clock;
 pub mod ids;
+pub mod thread;
 pub mod units;
 
 /// Asks every part that holds a clone (or a child) of it to finish; see `daemon` for the order.

@@ -1,1 +1,16 @@
-fn main() {}
+//! `roomctl`: see `roomd::ctl`.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use roomd::ctl::{self, Args, Exit};
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(_) => return ExitCode::from(Exit::Unreachable as u8),
+    };
+    let exit = runtime.block_on(ctl::run(&args, &mut std::io::stdout(), &mut std::io::stderr()));
+    ExitCode::from(exit as u8)
+}

@@ -1,1 +1,20 @@
-//! L4: configuration: files and environment in, typed and checked settings out.
+//! L4: configuration: files and environment in, typed and checked [`Settings`] out.
+//!
+//! Layers, last wins: defaults, `roomd.toml`, `roomd.d/*.toml` in order, the state directory's `conf.d/*.toml`,
+//! environment `ROOMD_<SECTION>__<KEY>`. Nothing is opened or changed before every problem was listed.
+
+mod layers;
+mod problem;
+mod reader;
+mod resolve;
+mod settings;
+
+pub use layers::{Environment, load};
+pub use problem::{ConfigError, Problem};
+pub use settings::{
+    AudioSettings, BoxSettings, CameraSettings, ControlSettings, LogSettings, MqttSettings,
+    RecordingSettings, RoomSettings, RoomToken, ServerSettings, Settings, TlsSettings, VideoSettings,
+};
+
+#[cfg(test)]
+mod tests;

@@ -17,8 +17,8 @@ pub enum Command {
     MicrophoneSet(MicrophoneSet),
 }
 
-/// Parameters of `room.join`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Parameters of `room.join`. Its `Debug` does not show the token.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RoomJoin {
     /// The room's name: 1 to 128 characters.
@@ -29,6 +29,17 @@ pub struct RoomJoin {
     /// A join token for that server; absent: the box mints its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,
+}
+
+impl std::fmt::Debug for RoomJoin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let token = self.token.as_ref().map(|_| "(secret)");
+        f.debug_struct("RoomJoin")
+            .field("room", &self.room)
+            .field("url", &self.url)
+            .field("token", &token)
+            .finish()
+    }
 }
 
 /// Parameters of `recording.set`.
@@ -159,6 +170,12 @@ fn checked_recording(set: RecordingSet) -> Result<RecordingSet, CommandError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_token_is_not_shown_by_debug() {
+        let join = Command::parse("room.join", br#"{"room":"a","token":"s3cret"}"#);
+        assert!(!format!("{join:?}").contains("s3cret"));
+    }
 
     #[test]
     fn parameters_are_checked_and_the_error_names_the_field() {

@@ -51,19 +51,28 @@ impl ControlHandle {
 
     /// Gives an order and waits for its answer, at most 30 s.
     pub async fn submit(&self, command: Command, origin: Origin) -> Reply {
+        self.order(command, origin).await
+    }
+
+    /// Gives an order now: orders are taken in the order of these calls. The future is its answer, as for
+    /// [`ControlHandle::submit`]; dropping it does not take the order back.
+    pub fn order(&self, command: Command, origin: Origin) -> impl Future<Output = Reply> + Send + 'static {
         let (reply, answer) = oneshot::channel();
-        if let Err(error) = self.orders.try_send(Order { command, origin, reply }) {
-            return match error {
-                mpsc::error::TrySendError::Full(_) => {
-                    Reply::refused(Code::Busy, format!("{ORDER_CAPACITY} orders are waiting already"))
-                }
-                mpsc::error::TrySendError::Closed(_) => Reply::refused(Code::NotReady, "the box is stopping"),
-            };
-        }
-        match tokio::time::timeout(REPLY_TIMEOUT, answer).await {
-            Ok(Ok(reply)) => reply,
-            Ok(Err(_)) => Reply::refused(Code::Unknown, "the box stopped before it could answer"),
-            Err(_) => Reply::refused(Code::Timeout, "no outcome after 30 s; it will show in the state"),
+        let refused = self.orders.try_send(Order { command, origin, reply }).err().map(|error| match error {
+            mpsc::error::TrySendError::Full(_) => {
+                Reply::refused(Code::Busy, format!("{ORDER_CAPACITY} orders are waiting already"))
+            }
+            mpsc::error::TrySendError::Closed(_) => Reply::refused(Code::NotReady, "the box is stopping"),
+        });
+        async move {
+            if let Some(refused) = refused {
+                return refused;
+            }
+            match tokio::time::timeout(REPLY_TIMEOUT, answer).await {
+                Ok(Ok(reply)) => reply,
+                Ok(Err(_)) => Reply::refused(Code::Unknown, "the box stopped before it could answer"),
+                Err(_) => Reply::refused(Code::Timeout, "no outcome after 30 s; it will show in the state"),
+            }
         }
     }
 

@@ -2,11 +2,18 @@
 //! accepts, ignores or refuses it; one task changes the world; one numbered [`State`] document comes out.
 
 mod command;
+pub mod dedupe;
+pub mod describe;
+mod desired;
 mod handle;
+mod lane;
+pub mod queue;
 mod reply;
 mod state;
+pub mod topics;
 
 pub use command::{Command, CommandError, MicrophoneSet, RecordingSet, RecordingSource, RoomJoin};
+pub use desired::{Desired, DesiredError, DesiredRecording};
 pub use handle::{ControlHandle, Order, Origin, StatePublisher, rfc3339};
 pub use reply::{Code, Reply};
 pub use state::{

@@ -92,6 +92,11 @@ impl FramePool {
         FramePool { size, free: Arc::default() }
     }
 
+    /// Size of its frames.
+    pub fn size(&self) -> Size {
+        self.size
+    }
+
     /// A frame whose content is whatever was in the memory: the caller writes every byte.
     pub fn take(&self, captured: MediaTime) -> VideoFrame {
         let kept = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop();

@@ -2,13 +2,18 @@
 
 mod access_unit;
 mod frame;
+mod frames;
 pub mod h264;
 mod keyframe;
+pub mod level;
+mod mute;
 mod picture;
 mod stream;
 
 pub use access_unit::{AccessUnit, Layer, TrackId, Wants};
 pub use frame::{AUDIO_RATE, AudioFrame, FRAME_SAMPLES, FramePool, VideoFrame};
+pub use frames::{AudioFrames, FrameReader, Frames, Received, VideoFrames};
 pub use keyframe::KeyframeArbiter;
+pub use mute::MuteSwitch;
 pub use picture::LatestPicture;
 pub use stream::{READER_CAPACITY, Reader, Stream};

@@ -1,3 +1,8 @@
 //! L3: the embedded room server: signalling, the SFU driver, tokens, pages.
 
+pub mod admin;
+pub mod http;
+pub mod keys;
+mod private_file;
+pub mod tls;
 pub mod signal;

@@ -1,1 +1,9 @@
 //! L0: all `unsafe` code of the crate: what the operating system and C libraries offer without a safe wrapper.
+
+pub mod child;
+mod free_space;
+pub mod openh264;
+pub mod openh264_asm;
+pub mod scale;
+
+pub use free_space::free_bytes;

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::TokenError;
+use crate::base::ids;
 use crate::room::Grant;
 
 /// The little that must be known before the signature can be checked: which key.
@@ -102,8 +103,14 @@ impl Claims {
         let full = joins && has("allow_join");
         let asking = joins && has("ask_join") && !full;
         let moderates = rests && has("allow_mod");
+        // Without `participantId` many may use one token (a guest link): each gets an identity of its own.
+        let identity = match self.participant_id.filter(|id| !id.is_empty()) {
+            Some(id) => id,
+            None if full || asking => format!("guest-{}", ids::random(10)),
+            None => String::new(),
+        };
         Ok(Grant {
-            identity: self.participant_id.unwrap_or_default(),
+            identity,
             name: self.name.unwrap_or_default(),
             metadata: self.metadata.unwrap_or_default(),
             room: self.room_id.unwrap_or_default(),
@@ -160,5 +167,28 @@ impl<'a> Minted<'a> {
             metadata: &grant.metadata,
             video,
         }
+    }
+}
+
+/// What [`super::Keys::mint_guest`] writes: the app-server shape, without an identity.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct MintedGuest<'a> {
+    apikey: &'a str,
+    permissions: [&'static str; 1],
+    version: u8,
+    room_id: &'a str,
+    roles: [&'static str; 1],
+    nbf: u64,
+    exp: u64,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    name: &'a str,
+}
+
+impl<'a> MintedGuest<'a> {
+    /// May join `room` fully, from `nbf` to `exp` (seconds since 1970).
+    pub(super) fn new(room: &'a str, name: &'a str, key: &'a str, nbf: u64, exp: u64) -> Self {
+        let (permissions, roles) = (["allow_join"], ["rtc"]);
+        MintedGuest { apikey: key, permissions, version: 2, room_id: room, roles, nbf, exp, name }
     }
 }

@@ -7,9 +7,9 @@ use std::time::{Duration, SystemTime};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
-use super::claims::{Claims, Key, Minted};
+use super::claims::{Claims, Key, Minted, MintedGuest};
 use super::{KeysError, TokenError};
 use crate::base::ids;
 use crate::room::Grant;
@@ -149,13 +149,27 @@ impl Keys {
 
     /// A token that allows `grant` from `now` on for `ttl`: LiveKit's shape, signed with [`Keys::first`].
     pub fn mint(&self, grant: &Grant, ttl: Duration, now: SystemTime) -> String {
-        let Some((name, secret)) = self.0.first_key_value() else { return String::new() };
-        let from = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
-        let claims = Minted::new(grant, name, from, from.saturating_add(ttl.as_secs()));
-        let key = EncodingKey::from_secret(secret.as_bytes());
-        // Fails only for keys of another kind than the algorithm's, and for claims that are no JSON object.
-        jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &key).unwrap_or_default()
+        let (from, to) = seconds(now, ttl);
+        self.signed(&Minted::new(grant, self.first(), from, to))
     }
+
+    /// A token with which any number of guests may join `room`, each under a random identity; `name` (may be
+    /// empty) is what the others see. The app-server shape.
+    pub fn mint_guest(&self, room: &str, name: &str, ttl: Duration, now: SystemTime) -> String {
+        let (from, to) = seconds(now, ttl);
+        self.signed(&MintedGuest::new(room, name, self.first(), from, to))
+    }
+
+    fn signed(&self, claims: &impl Serialize) -> String {
+        let key = EncodingKey::from_secret(self.0.values().next().map_or(&[][..], String::as_bytes));
+        // Fails only for keys of another kind than the algorithm's, and for claims that are no JSON object.
+        jsonwebtoken::encode(&Header::new(Algorithm::HS256), claims, &key).unwrap_or_default()
+    }
+}
+
+fn seconds(now: SystemTime, ttl: Duration) -> (u64, u64) {
+    let from = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+    (from, from.saturating_add(ttl.as_secs()))
 }
 
 fn part<T: for<'a> Deserialize<'a>>(text: &str) -> Option<T> {
@@ -167,12 +181,12 @@ fn check_time(claims: &Claims, now: SystemTime) -> Result<(), TokenError> {
         claims.exp.ok_or_else(|| TokenError::Claim("exp is missing: a token must expire".to_owned()))?;
     let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64();
     let leeway = LEEWAY.as_secs_f64();
-    // Not `now > exp + leeway`: a NaN must not pass.
-    if !(now <= exp + leeway) {
+    // JSON knows neither NaN nor infinity.
+    if now > exp + leeway {
         return Err(TokenError::Expired { at: said(exp) });
     }
     match claims.nbf {
-        Some(nbf) if !(now + leeway >= nbf) => Err(TokenError::NotYet { from: said(nbf) }),
+        Some(nbf) if now + leeway < nbf => Err(TokenError::NotYet { from: said(nbf) }),
         _ => Ok(()),
     }
 }

@@ -73,13 +73,28 @@ fn absent_app_server_permissions_mean_none() {
     );
     assert_eq!(join.identity, "p1");
     let asking = app(json!({"permissions": ["ask_join"]}));
-    assert!(asking.room_join && asking.hidden && !asking.can_publish && !asking.can_subscribe);
+    assert!(
+        !asking.identity.is_empty()
+            && asking.room_join
+            && asking.hidden
+            && !asking.can_publish
+            && !asking.can_subscribe
+    );
     let rest = app(json!({"permissions": ["allow_join", "allow_mod"], "roles": ["crawler"]}));
     assert!(!rest.room_join && rest.room_admin && rest.may_change_box());
     let rtc = app(json!({"permissions": ["allow_join", "allow_mod"], "roles": ["rtc"]}));
     assert!(rtc.room_join && !rtc.room_admin);
     let one_room = app(json!({"permissions": ["allow_mod"], "roomId": "lobby"}));
     assert!(one_room.may_moderate("lobby") && !one_room.may_moderate("attic") && !one_room.may_change_box());
+}
+
+#[test]
+fn a_guest_link_serves_many_each_under_its_own_identity() {
+    let token = keys().mint_guest("lobby", "Ann", Duration::from_secs(60), at(NOW));
+    let (one, two) = (keys().verify(&token, at(NOW)).unwrap(), keys().verify(&token, at(NOW)).unwrap());
+    assert!(one.may_join("lobby") && !one.may_join("attic") && one.can_publish && !one.room_admin);
+    assert_eq!(one.name, "Ann");
+    assert!(one.identity.starts_with("guest-") && one.identity != two.identity);
 }
 
 #[test]

@@ -1,0 +1,40 @@
+# make run    build, start a broker and one box on loopback, print its links
+# make test   install what the tests need, run every test
+# make bench  the figures of benches/README.md
+# make check  formatting, lints, licences: what a change must pass besides the tests
+
+PARTS ?= $(or $(ROOMD_TEST_PARTS),$(HOME)/.cache/roomd-test)
+
+.PHONY: run test bench check web release deny
+
+release: web
+	cargo build --release --locked
+
+run:
+	scripts/install.sh run
+	$(MAKE) release
+	scripts/run.sh
+
+web:
+	scripts/install.sh build
+	cd web && npm run --silent build
+
+test:
+	scripts/install.sh test
+	cd web && npm run --silent check && npm test --silent && npm run --silent build
+	ROOMD_TEST_PYTHON=$(PARTS)/venv/bin/python \
+	ROOMD_TEST_LIVEKIT_SERVER=$(PARTS)/livekit-server-1.13.5 \
+	ROOMD_TEST_NODE_MODULES=$(PARTS)/browser/node_modules \
+	ROOMD_TEST_FILM=$(PARTS)/bigbuckbunny.mp4 \
+	cargo test --locked -- $(TESTARGS)
+
+check:
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+
+deny:
+	cargo deny --locked check licenses bans sources
+
+bench:
+	scripts/install.sh test
+	benches/run.sh

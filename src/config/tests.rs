@@ -1,0 +1,108 @@
+use super::*;
+use std::path::Path;
+
+fn load_text(text: &str, environment: &[(&str, &str)]) -> Result<Settings, ConfigError> {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("roomd.toml");
+    std::fs::write(&file, text).unwrap();
+    let environment =
+        environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    load(Some(&file), &Environment(environment))
+}
+
+#[test]
+fn an_empty_file_is_a_working_box() {
+    let settings = load_text("", &[]).unwrap();
+    assert_eq!(settings.camera.size.to_string(), "1280x720");
+    let server = settings.server.unwrap();
+    assert_eq!(server.listen.to_string(), "127.0.0.1:7880");
+    assert_eq!(server.listen_tls.unwrap().to_string(), "0.0.0.0:7443");
+    assert!(settings.mqtt.is_none());
+    assert_eq!(settings.recording.dir, Path::new("/var/lib/roomd/recordings"));
+    assert_eq!(settings.recording.min_free_bytes, 1 << 30);
+}
+
+#[test]
+fn every_problem_is_listed_with_file_key_value_and_what_is_allowed() {
+    let text = r#"
+        top = 1
+        [camera]
+        size = "1281x720"
+        fps = 0
+        colour = "red"
+        [server]
+        listen = "0.0.0.0:80"
+        [mqtt]
+        url = "mqtt://user:password@host"
+        key_file = "/k"
+        [recording]
+        min_free = "lots"
+        [vidoe]
+        bitrate_kbps = 1
+        [video]
+        bitrate_kbps = "fast"
+        [room]
+        api_key = "k"
+    "#;
+    let ConfigError(problems) = load_text(text, &[]).unwrap_err();
+    let said = ConfigError(problems.clone()).to_string();
+    for word in [
+        "top",
+        "camera.size: \"1281x720\" given, allowed is WIDTHxHEIGHT",
+        "camera.fps: 0 given, allowed is a whole number from 1 to 60",
+        "camera.colour: unknown key; known in [camera] are controls, fps, size, source",
+        "server.listen",
+        "mqtt.url",
+        "mqtt.key_file: needs cert_file",
+        "recording.min_free",
+        "vidoe.bitrate_kbps: unknown section",
+        "video.bitrate_kbps: \"fast\" given",
+        "room.api_key: needs api_secret_file",
+    ] {
+        assert!(said.contains(word), "{word} is missing in:\n{said}");
+    }
+    assert_eq!(problems.len(), 11, "{said}");
+    assert!(problems.iter().all(|problem| problem.origin.ends_with("roomd.toml")));
+}
+
+#[test]
+fn the_environment_wins_and_speaks_every_type() {
+    let environment = [
+        ("ROOMD_CAMERA__FPS", "15"),
+        ("ROOMD_VIDEO__SIMULCAST", "false"),
+        ("ROOMD_MQTT__ISSUERS", "a, b"),
+        ("ROOMD_MQTT__URL", "mqtt://localhost"),
+        ("ROOMD_SERVER__LISTEN_TLS", ""),
+    ];
+    let settings = load_text("[camera]\nfps = 25\n[video]\nsimulcast = true", &environment).unwrap();
+    assert_eq!(settings.camera.fps, 15);
+    assert!(!settings.video.simulcast);
+    assert_eq!(settings.mqtt.unwrap().issuers, ["a", "b"]);
+    assert!(settings.server.unwrap().listen_tls.is_none());
+    let ConfigError(problems) = load_text("", &[("ROOMD_CAMERA__FPS", "many")]).unwrap_err();
+    assert_eq!(problems[0].origin, "environment");
+}
+
+#[test]
+fn later_directories_win_over_the_file_in_the_order_of_names() {
+    let dir = tempfile::tempdir().unwrap();
+    let (file, state) = (dir.path().join("roomd.toml"), dir.path().join("state"));
+    std::fs::create_dir_all(dir.path().join("roomd.d")).unwrap();
+    std::fs::create_dir_all(state.join("conf.d")).unwrap();
+    let main = format!("[box]\nstate_dir = {:?}\nname = \"a\"\nfleet = \"a\"\nid = \"a\"", state.display());
+    std::fs::write(&file, main).unwrap();
+    std::fs::write(dir.path().join("roomd.d/2.toml"), "[box]\nname = \"c\"\nfleet = \"c\"").unwrap();
+    std::fs::write(dir.path().join("roomd.d/1.toml"), "[box]\nname = \"b\"\nfleet = \"b\"").unwrap();
+    std::fs::write(state.join("conf.d/1.toml"), "[box]\nfleet = \"d\"").unwrap();
+    let device = load(Some(&file), &Environment::default()).unwrap().device;
+    assert_eq!((device.id.as_deref(), device.name.as_str(), device.fleet.as_str()), (Some("a"), "c", "d"));
+}
+
+#[test]
+fn a_file_that_is_missing_or_no_toml_is_said() {
+    let ConfigError(problems) =
+        load(Some(Path::new("/nonexistent.toml")), &Environment::default()).unwrap_err();
+    assert!(problems[0].to_string().starts_with("/nonexistent.toml: cannot be read"));
+    let ConfigError(problems) = load_text("[box", &[]).unwrap_err();
+    assert!(problems[0].message.contains("is not TOML"));
+}

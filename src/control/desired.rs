@@ -1,0 +1,64 @@
+//! What the box shall be doing: the part of the world that survives a restart.
+
+use serde::{Deserialize, Serialize};
+
+use super::{RecordingSource, RoomJoin};
+
+/// What was last accepted, whether or not it could be done yet. Persisted key by key before it is acted on, so
+/// that after a crash the world can be brought to it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Desired {
+    /// The room to be in; None: no room.
+    pub room: Option<RoomJoin>,
+    /// The recording to be made; None: no recording.
+    pub recording: Option<DesiredRecording>,
+    /// Whether the microphone shall be silent.
+    pub muted: bool,
+}
+
+/// A recording that shall go on; after a crash in a new file of the same id.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DesiredRecording {
+    /// Its id: 1 to 64 of `A-Z a-z 0-9 _ -`.
+    pub id: String,
+    /// What it shows.
+    pub source: RecordingSource,
+}
+
+/// A stored wish that cannot be read (written by another version, or damaged).
+#[derive(Debug, thiserror::Error)]
+#[error("the stored wish {key:?} cannot be read: {source}")]
+pub struct DesiredError {
+    /// Its key in the store.
+    pub key: &'static str,
+    /// What is wrong with it.
+    pub source: serde_json::Error,
+}
+
+impl Desired {
+    /// Key of the room wanted (JSON: a `room.join`'s parameters, or null).
+    pub const ROOM: &'static str = "room";
+    /// Key of the recording wanted (JSON: `{id, source}`, or null).
+    pub const RECORDING: &'static str = "recording";
+    /// Key of the microphone's silence (JSON: a boolean).
+    pub const MUTED: &'static str = "muted";
+    /// Every key.
+    pub const KEYS: [&'static str; 3] = [Desired::ROOM, Desired::RECORDING, Desired::MUTED];
+
+    /// Takes over what was stored under `key` as `json`. Unknown keys are left alone (a newer roomd's).
+    ///
+    /// # Errors
+    /// [`DesiredError`]; then this field stays as it was.
+    pub fn restore(&mut self, key: &str, json: &str) -> Result<(), DesiredError> {
+        fn read<T: for<'a> Deserialize<'a>>(key: &'static str, json: &str) -> Result<T, DesiredError> {
+            serde_json::from_str(json).map_err(|source| DesiredError { key, source })
+        }
+        match key {
+            Desired::ROOM => self.room = read(Desired::ROOM, json)?,
+            Desired::RECORDING => self.recording = read(Desired::RECORDING, json)?,
+            Desired::MUTED => self.muted = read(Desired::MUTED, json)?,
+            _ => {}
+        }
+        Ok(())
+    }
+}

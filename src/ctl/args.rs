@@ -1,0 +1,168 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use serde_json::{Value, json};
+
+use super::Error;
+
+/// Order a roomd box: join and leave rooms, record, mute, and see what is going on.
+///
+/// Without --broker it talks to the roomd on this machine, over its control socket. With --broker, --fleet and
+/// --box (or ROOMCTL_BROKER, ROOMCTL_FLEET, ROOMCTL_BOX) it orders any box of the fleet by MQTT 5.
+///
+/// Exit codes: 0 done, 1 refused by the box (its code is printed), 2 usage, 3 unreachable or timed out.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "roomctl", version)]
+pub struct Args {
+    /// Control socket of the roomd on this machine
+    #[arg(long, value_name = "PATH", env = "ROOMCTL_SOCKET", default_value = "/run/roomd/control.sock")]
+    pub socket: PathBuf,
+    /// Print one JSON document instead of text (with --watch: one a line)
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// MQTT 5 broker: mqtt://host[:port] or mqtts://host[:port]
+    #[arg(long, value_name = "URL", env = "ROOMCTL_BROKER", requires = "box_id")]
+    pub broker: Option<String>,
+    /// The fleet that the box belongs to
+    #[arg(long, value_name = "NAME", env = "ROOMCTL_FLEET", default_value = "default")]
+    pub fleet: String,
+    /// The box's id
+    #[arg(long = "box", value_name = "ID", env = "ROOMCTL_BOX")]
+    pub box_id: Option<String>,
+    /// Name to be known by at the broker: client id and part of the response topic (default: a random one)
+    #[arg(long, value_name = "NAME", env = "ROOMCTL_CLIENT")]
+    pub client: Option<String>,
+    /// Who gives the order, if not the client (the broker must make that trustworthy)
+    #[arg(long, value_name = "NAME", env = "ROOMCTL_ISSUER")]
+    pub issuer: Option<String>,
+    /// User name at the broker
+    #[arg(long, value_name = "NAME", env = "ROOMCTL_USERNAME")]
+    pub username: Option<String>,
+    /// File whose first line is the password at the broker
+    #[arg(long, value_name = "FILE", env = "ROOMCTL_PASSWORD_FILE")]
+    pub password_file: Option<PathBuf>,
+    /// PEM file of the authority that signed the broker's certificate (default: the public web's)
+    #[arg(long, value_name = "FILE", env = "ROOMCTL_CA_FILE")]
+    pub ca_file: Option<PathBuf>,
+    /// PEM file of a client certificate for the broker
+    #[arg(long, value_name = "FILE", env = "ROOMCTL_CERT_FILE", requires = "key_file")]
+    pub cert_file: Option<PathBuf>,
+    /// PEM file of its key
+    #[arg(long, value_name = "FILE", env = "ROOMCTL_KEY_FILE", requires = "cert_file")]
+    pub key_file: Option<PathBuf>,
+    /// Seconds to wait for the box's answer by MQTT
+    #[arg(long, value_name = "SECONDS", default_value_t = 35, value_parser = clap::value_parser!(u16).range(1..=3600))]
+    pub timeout: u16,
+    /// What to do
+    #[command(subcommand)]
+    pub order: Order,
+}
+
+/// What to do.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Order {
+    /// See whether the box answers
+    Ping,
+    /// Join a room, leaving the one that the box is in
+    Join {
+        /// The room's name
+        room: String,
+        /// LiveKit server to join at (default: the configured one, else the box's own)
+        #[arg(long)]
+        url: Option<String>,
+        /// File that holds a join token for that server (default: the box mints one)
+        #[arg(long, value_name = "FILE")]
+        token_file: Option<PathBuf>,
+    },
+    /// Leave the room
+    Leave,
+    /// Start or stop recording the box's own camera and microphone
+    Record {
+        /// on or off
+        on: Switch,
+        /// Id for the recording (default: the box chooses one and prints it)
+        #[arg(long)]
+        id: Option<String>,
+    },
+    /// Silence the box's microphone
+    Mute,
+    /// Open the box's microphone (from afar only if the box allows it)
+    Unmute,
+    /// Show what the box is doing
+    State {
+        /// Show every change until interrupted
+        #[arg(long)]
+        watch: bool,
+    },
+    /// Show what the box is: versions, hardware, addresses, commands
+    Info,
+    /// Print a link that opens the box's page as administrator, once, within 10 minutes
+    AdminLink,
+    /// Print a link that lets a guest into a room
+    GuestLink {
+        /// The room's name
+        room: String,
+    },
+    /// Give any command with its parameters as JSON
+    Cmd {
+        /// Its name, as in the MQTT contract (room.join, recording.set, …)
+        name: String,
+        /// Its parameters
+        #[arg(value_name = "JSON", default_value = "{}")]
+        params: String,
+    },
+}
+
+/// A switch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Switch {
+    /// Start.
+    On,
+    /// Stop.
+    Off,
+}
+
+impl Order {
+    /// The command's name and parameters.
+    pub(super) fn request(&self) -> Result<(String, Value), Error> {
+        let (name, params) = match self {
+            Order::Ping => ("ping", json!({})),
+            Order::Join { room, url, token_file } => {
+                let mut params = json!({"room": room});
+                if let Some(url) = url {
+                    params["url"] = json!(url);
+                }
+                if let Some(path) = token_file {
+                    let token = std::fs::read_to_string(path);
+                    let token = token.map_err(|error| {
+                        Error::Usage(format!("cannot read the token file {}: {error}", path.display()))
+                    })?;
+                    params["token"] = json!(token.trim());
+                }
+                ("room.join", params)
+            }
+            Order::Leave => ("room.leave", json!({})),
+            Order::Record { on, id } => {
+                let mut params = json!({"on": *on == Switch::On});
+                if let Some(id) = id {
+                    params["id"] = json!(id);
+                }
+                ("recording.set", params)
+            }
+            Order::Mute => ("microphone.set", json!({"muted": true})),
+            Order::Unmute => ("microphone.set", json!({"muted": false})),
+            Order::State { .. } => ("state", Value::Null),
+            Order::Info => ("info", Value::Null),
+            Order::AdminLink => ("admin.link", Value::Null),
+            Order::GuestLink { room } => ("guest.link", json!({"room": room})),
+            Order::Cmd { name, params } => {
+                let params = serde_json::from_str(params)
+                    .map_err(|error| Error::Usage(format!("the parameters are not JSON: {error}")))?;
+                (name.as_str(), params)
+            }
+        };
+        Ok((name.to_owned(), params))
+    }
+}

@@ -1,0 +1,110 @@
+//! L4: `roomctl`, the operator's command line: one box, over its control socket or by MQTT.
+
+mod args;
+mod output;
+mod target;
+
+use std::io::{self, Write};
+
+pub use args::{Args, Order};
+use target::Target;
+
+use crate::control::{Code, Reply};
+use crate::{local, mqtt};
+
+/// How it ended; the program's exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Done.
+    Done = 0,
+    /// The box refused.
+    Refused = 1,
+    /// The command line makes no sense.
+    Usage = 2,
+    /// The box or the broker was not reached, or did not answer in time.
+    Unreachable = 3,
+}
+
+/// Why the box gave no reply.
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error(transparent)]
+    Local(#[from] local::ClientError),
+    #[error(transparent)]
+    Mqtt(#[from] mqtt::Error),
+    #[error("{0}")]
+    Usage(String),
+    #[error("cannot write the output: {0}")]
+    Output(#[from] io::Error),
+}
+
+/// Does what `args` say: the outcome goes to `out`, errors to `err`.
+pub async fn run(args: &Args, out: &mut impl Write, err: &mut impl Write) -> Exit {
+    match perform(args, out).await {
+        Ok(exit) => exit,
+        // The reader of a pipe has had enough.
+        Err(Error::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Done,
+        Err(error) => {
+            let (exit, code) = match &error {
+                Error::Usage(_)
+                | Error::Mqtt(mqtt::Error::Url { .. } | mqtt::Error::Name(_) | mqtt::Error::File { .. }) => {
+                    (Exit::Usage, "usage")
+                }
+                _ => (Exit::Unreachable, "unreachable"),
+            };
+            if args.json {
+                let document = serde_json::json!({"ok": false, "code": code, "message": error.to_string()});
+                let _ = writeln!(out, "{document}");
+            } else {
+                let _ = writeln!(err, "roomctl: {error}");
+            }
+            exit
+        }
+    }
+}
+
+async fn perform(args: &Args, out: &mut impl Write) -> Result<Exit, Error> {
+    let (name, params) = args.order.request()?;
+    let mut target = Target::open(args).await?;
+    let watch = matches!(args.order, Order::State { watch: true });
+    let exit = match name.as_str() {
+        "state" | "info" => document(args, &mut target, &name, watch, out).await?,
+        _ => {
+            let reply = target.request(&name, &params).await?;
+            output::reply(args.json, &args.order, &reply, out)?;
+            exit(&reply)
+        }
+    };
+    target.close().await;
+    Ok(exit)
+}
+
+fn exit(reply: &Reply) -> Exit {
+    match reply.code {
+        _ if reply.ok => Exit::Done,
+        Code::Timeout => Exit::Unreachable,
+        _ => Exit::Refused,
+    }
+}
+
+/// Shows a document, and with `watch` each later version until the other side ends.
+async fn document(
+    args: &Args,
+    target: &mut Target,
+    name: &str,
+    watch: bool,
+    out: &mut impl Write,
+) -> Result<Exit, Error> {
+    let mut document = target.document(name, watch).await?;
+    loop {
+        output::document(args.json, name, &document, watch, out)?;
+        out.flush()?;
+        if !watch {
+            return Ok(Exit::Done);
+        }
+        document = target.next_document(name).await?;
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,55 @@
+use clap::Parser;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::control::State;
+
+fn parsed(line: &str) -> Args {
+    Args::try_parse_from(std::iter::once("roomctl").chain(line.split(' '))).unwrap()
+}
+
+#[test]
+fn every_order_becomes_its_command() {
+    for (line, name, params) in [
+        ("ping", "ping", json!({})),
+        ("join lobby", "room.join", json!({"room": "lobby"})),
+        ("join lobby --url ws://x", "room.join", json!({"room": "lobby", "url": "ws://x"})),
+        ("leave", "room.leave", json!({})),
+        ("record on --id a", "recording.set", json!({"on": true, "id": "a"})),
+        ("record off", "recording.set", json!({"on": false})),
+        ("mute", "microphone.set", json!({"muted": true})),
+        ("unmute", "microphone.set", json!({"muted": false})),
+        ("state --watch", "state", Value::Null),
+        ("admin-link", "admin.link", Value::Null),
+        ("cmd room.join {\"room\":\"x\"}", "room.join", json!({"room": "x"})),
+    ] {
+        assert_eq!(parsed(line).order.request().unwrap(), (name.to_owned(), params), "{line}");
+    }
+    assert!(matches!(parsed("cmd x nonsense").order.request(), Err(Error::Usage(_))));
+    assert!(Args::try_parse_from(["roomctl", "record", "maybe"]).is_err());
+    assert!(Args::try_parse_from(["roomctl", "--broker", "mqtt://h", "ping"]).is_err());
+}
+
+#[tokio::test]
+async fn a_box_that_is_not_there_is_said_as_text_and_as_json() {
+    let socket = "--socket /nonexistent/control.sock";
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let exit = run(&parsed(&format!("{socket} ping")), &mut out, &mut err).await;
+    assert_eq!((exit, out.len()), (Exit::Unreachable, 0));
+    assert!(String::from_utf8(err).unwrap().contains("is roomd running?"));
+    let mut out = Vec::new();
+    run(&parsed(&format!("{socket} ping --json")), &mut out, &mut Vec::new()).await;
+    let document: Value = serde_json::from_slice(&out).unwrap();
+    assert_eq!(document["code"], "unreachable");
+}
+
+#[test]
+fn a_refusal_and_the_state_read_well() {
+    let mut out = Vec::new();
+    let refusal = Reply::refused(Code::Conflict, "recording \"a\" is running: stop it first");
+    output::reply(false, &Order::Leave, &refusal, &mut out).unwrap();
+    output::document(false, "state", &json!(State::default()), false, &mut out).unwrap();
+    let text = String::from_utf8(out).unwrap();
+    assert!(text.starts_with("refused: conflict: recording \"a\""));
+    assert!(text.contains("room       none\nrecording  off\ncamera     starting\n"));
+}

@@ -1,0 +1,136 @@
+//! The three lanes that do what the queue has accepted: each one task, each with its own part of the world.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::sync::{mpsc, watch};
+
+use super::mutator::{Done, done};
+use super::recording::Recordings;
+use super::room::Rooms;
+use crate::base::Shutdown;
+use crate::control::queue::{Action, Change, Lane};
+use crate::control::{Code, Reply, RoomStatus, State, StatePublisher};
+use crate::media::MuteSwitch;
+
+/// How long an order to join waits for its outcome; the joining itself goes on.
+const JOIN_PATIENCE: Duration = Duration::from_secs(20);
+
+/// The microphone's lane: silence or sound at the source, in the room and in the state.
+pub async fn microphone(
+    mut actions: mpsc::Receiver<Action>,
+    finished: mpsc::Sender<Done>,
+    mute: MuteSwitch,
+    state: StatePublisher,
+    shutdown: Shutdown,
+) {
+    while let Some(Some(action)) = shutdown.run_until_cancelled(actions.recv()).await {
+        let Change::Muted(muted) = action.change else { continue };
+        mute.set(muted);
+        state.update(|state| state.microphone.muted = muted);
+        let reply = done(if muted { "the microphone is muted" } else { "the microphone is live" });
+        let _ = finished.send(Done::Finished(action.ticket, reply)).await;
+    }
+}
+
+/// The recording's lane.
+pub async fn recording(
+    mut actions: mpsc::Receiver<Action>,
+    finished: mpsc::Sender<Done>,
+    mut recordings: Recordings,
+    shutdown: Shutdown,
+) {
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => break,
+            () = recordings.broke() => {
+                let _ = finished.send(Done::Unsettled(Lane::Recording)).await;
+            }
+            action = actions.recv() => {
+                let Some(action) = action else { break };
+                let Change::Recording(wanted) = action.change else { continue };
+                let reply = match wanted {
+                    Some(wanted) => recordings.start(wanted).await,
+                    None => recordings.stop().await,
+                };
+                let _ = finished.send(Done::Finished(action.ticket, reply)).await;
+            }
+        }
+    }
+    // The file is finished; what was ordered stays desired, so the next start goes on in a new file.
+    recordings.stop().await;
+}
+
+/// The room's lane. A newer order takes the place of a join that is still waited for.
+pub async fn room(
+    mut actions: mpsc::Receiver<Action>,
+    finished: mpsc::Sender<Done>,
+    mut rooms: Rooms,
+    state: watch::Receiver<Arc<State>>,
+    shutdown: Shutdown,
+) {
+    let mut next = None;
+    loop {
+        let action = match next.take() {
+            Some(action) => action,
+            None => tokio::select! {
+                () = shutdown.cancelled() => break,
+                () = rooms.left() => {
+                    let _ = finished.send(Done::Unsettled(Lane::Room)).await;
+                    continue;
+                }
+                action = actions.recv() => match action {
+                    Some(action) => action,
+                    None => break,
+                },
+            },
+        };
+        let Action { ticket, change: Change::Room(wanted) } = action else { continue };
+        rooms.leave().await;
+        let reply = match wanted {
+            None => done("the box is in no room"),
+            Some(join) => {
+                let name = join.room.clone();
+                match rooms.join(join) {
+                    Err(reply) => reply,
+                    Ok(()) => tokio::select! {
+                        reply = outcome(&name, state.clone()) => reply,
+                        newer = actions.recv() => {
+                            next = newer;
+                            continue;
+                        }
+                        () = shutdown.cancelled() => break,
+                    },
+                }
+            }
+        };
+        let _ = finished.send(Done::Finished(ticket, reply)).await;
+    }
+    rooms.leave().await;
+}
+
+/// Waits until the box has joined `room`, or is known to wait for another attempt.
+async fn outcome(room: &str, mut state: watch::Receiver<Arc<State>>) -> Reply {
+    let settled = state.wait_for(|state| {
+        state.room.as_ref().is_some_and(|joined| {
+            joined.name == room && matches!(joined.status, RoomStatus::Joined | RoomStatus::BackingOff)
+        })
+    });
+    match tokio::time::timeout(JOIN_PATIENCE, settled).await {
+        Ok(Ok(state)) => match &state.room {
+            Some(joined) if joined.status == RoomStatus::BackingOff => {
+                let reason = joined.reason.as_deref().unwrap_or("no reason given");
+                Reply::refused(Code::Upstream, format!("cannot join {room} yet: {reason}; it is tried again"))
+            }
+            Some(joined) => {
+                let data =
+                    json!({"room": joined.name, "url": joined.url, "participants": joined.participants});
+                Reply::ok(format!("joined {room}"), data)
+            }
+            None => Reply::refused(Code::Conflict, "the box has left the room meanwhile"),
+        },
+        Ok(Err(_)) => Reply::refused(Code::NotReady, "the box is stopping"),
+        Err(_) => Reply::refused(Code::Timeout, format!("still joining {room}; the state will show")),
+    }
+}

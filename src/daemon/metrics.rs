@@ -1,0 +1,159 @@
+//! What Prometheus is told: read when it asks, so nothing is counted twice and nothing runs in between.
+
+use std::path::Path;
+use std::sync::atomic::Ordering;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+
+use super::supervise::{Board, Health};
+use crate::media::Stream;
+use crate::server::signal;
+
+/// Reads the process, the supervisor's board and the stream at each scrape.
+#[derive(Debug)]
+pub struct ProcessCollector {
+    /// How every subsystem is.
+    pub board: Board,
+    /// Whose readers may lose access units.
+    pub stream: Stream,
+}
+
+impl Collector for ProcessCollector {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        encode_threads(&mut encoder)?;
+        if let Some(bytes) = resident_bytes() {
+            let about = "Memory of the process that is in RAM";
+            let gauge = ConstGauge::new(bytes as i64);
+            gauge.encode(encoder.encode_descriptor(
+                "roomd_memory_resident_bytes",
+                about,
+                None,
+                gauge.metric_type(),
+            )?)?;
+        }
+        encode_board(&mut encoder, &self.board)?;
+        encode_losses(&mut encoder, &self.stream)
+    }
+}
+
+/// CPU seconds of each thread by its name, from the scheduler's own clock.
+fn encode_threads(encoder: &mut DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+    let about = "CPU time of the process's threads by name";
+    let kind = ConstCounter::new(0.0).metric_type();
+    let mut family = encoder.encode_descriptor("roomd_thread_cpu_seconds", about, None, kind)?;
+    for (name, nanos) in thread_cpu_nanos() {
+        ConstCounter::new(nanos as f64 / 1e9).encode(family.encode_family(&[("thread", name)])?)?;
+    }
+    Ok(())
+}
+
+/// What the room server has counted.
+#[derive(Debug)]
+pub struct RoomsCollector(pub signal::Handle);
+
+impl Collector for RoomsCollector {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let counters = self.0.counters();
+        let counted = [
+            ("packets_received", "RTP packets received from publishers", &counters.packets_received),
+            ("packets_forwarded", "RTP packets given to subscribers", &counters.packets_forwarded),
+            ("nacks", "NACKs received and sent", &counters.nacks),
+            ("keyframes_wanted", "Keyframes that subscribers asked for", &counters.keyframes_wanted),
+            ("keyframes_requested", "Keyframes that publishers were asked for", &counters.keyframes_requested),
+            ("data_messages", "Data messages forwarded", &counters.data_messages),
+            ("data_lost", "Data messages that a subscriber did not take", &counters.data_lost),
+            ("stray_datagrams", "Datagrams that belonged to nobody", &counters.stray_datagrams),
+            ("unsent_datagrams", "Datagrams that the kernel did not take", &counters.unsent_datagrams),
+            ("misbehaved", "Participants put out for malformed signalling", &counters.misbehaved),
+        ];
+        for (name, about, value) in counted {
+            let counter = ConstCounter::new(value.load(Ordering::Relaxed));
+            let name = format!("roomd_sfu_{name}");
+            counter.encode(encoder.encode_descriptor(&name, about, None, counter.metric_type())?)?;
+        }
+        for (name, about, value) in [
+            ("roomd_rooms", "Rooms now", &counters.rooms),
+            ("roomd_participants", "Participants now, hidden ones included", &counters.participants),
+        ] {
+            let gauge = ConstGauge::new(value.load(Ordering::Relaxed) as i64);
+            gauge.encode(encoder.encode_descriptor(name, about, None, gauge.metric_type())?)?;
+        }
+        Ok(())
+    }
+}
+
+fn encode_board(encoder: &mut DescriptorEncoder<'_>, board: &Board) -> Result<(), std::fmt::Error> {
+    let reports = board.reports();
+    let about = "1 while the subsystem runs";
+    let kind = ConstGauge::new(0i64).metric_type();
+    let mut family = encoder.encode_descriptor("roomd_subsystem_running", about, None, kind)?;
+    for (name, report) in &reports {
+        let running = i64::from(report.health == Health::Running);
+        ConstGauge::new(running).encode(family.encode_family(&[("subsystem", *name)])?)?;
+    }
+    let about = "How often the subsystem failed and was started again";
+    let kind = ConstCounter::new(0u64).metric_type();
+    let mut family = encoder.encode_descriptor("roomd_subsystem_restarts", about, None, kind)?;
+    for (name, report) in &reports {
+        ConstCounter::new(report.restarts).encode(family.encode_family(&[("subsystem", *name)])?)?;
+    }
+    Ok(())
+}
+
+fn encode_losses(encoder: &mut DescriptorEncoder<'_>, stream: &Stream) -> Result<(), std::fmt::Error> {
+    let about = "Access units that a reader of the box's stream lost because it was too slow";
+    let kind = ConstCounter::new(0u64).metric_type();
+    let mut family = encoder.encode_descriptor("roomd_stream_lost_access_units", about, None, kind)?;
+    for (reader, lost) in stream.losses() {
+        ConstCounter::new(lost).encode(family.encode_family(&[("reader", reader)])?)?;
+    }
+    Ok(())
+}
+
+/// Nanoseconds on a CPU by thread name, threads of the same name added up. Linux: `schedstat`'s first number;
+/// empty where the kernel keeps none.
+fn thread_cpu_nanos() -> std::collections::BTreeMap<String, u64> {
+    let mut total = std::collections::BTreeMap::new();
+    for entry in std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten() {
+        let read = |file: &str| std::fs::read_to_string(entry.path().join(file)).ok();
+        let nanos = read("schedstat").and_then(|text| text.split_whitespace().next()?.parse::<u64>().ok());
+        if let (Some(name), Some(nanos)) = (read("comm"), nanos) {
+            *total.entry(name.trim().to_owned()).or_default() += nanos;
+        }
+    }
+    total
+}
+
+/// `VmRSS` of `/proc/self/status`.
+fn resident_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string(Path::new("/proc/self/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use prometheus_client::encoding::text::encode;
+    use prometheus_client::registry::Registry;
+
+    #[test]
+    fn a_scrape_names_threads_memory_and_readers() {
+        let stream = Stream::new();
+        let _reader = stream.subscribe("recorder", crate::media::Wants::RECORDING);
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(ProcessCollector { board: Board::default(), stream }));
+        let mut text = String::new();
+        encode(&mut text, &registry).unwrap();
+        for word in [
+            "roomd_thread_cpu_seconds_total{thread=\"",
+            "roomd_memory_resident_bytes ",
+            "roomd_stream_lost_access_units_total{reader=\"recorder\"} 0",
+        ] {
+            assert!(text.contains(word), "{word} is missing in\n{text}");
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! The room: one participant session at a time, told in the state.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tracing::{info, warn};
+
+use super::media::MediaHub;
+use super::supervise::{Board, Health, Subsystem, supervise};
+use crate::audio::{Mixer, MixerSource};
+use crate::base::Shutdown;
+use crate::base::clock;
+use crate::config::RoomToken;
+use crate::control::{
+    Code, Command, ControlHandle, MicrophoneSet, Origin, Reply, Room, RoomJoin, RoomStatus, StatePublisher,
+};
+use crate::participant::{self, Event, Listener, PcmSink, TokenSource, VideoConfig};
+use crate::room::Grant;
+use crate::room::token::Keys;
+
+/// How long a token of the box's own making is good: longer than any join takes.
+const TOKEN_LIFETIME: Duration = Duration::from_secs(600);
+/// How long leaving may take: telling the server and closing the connections.
+const LEAVE: Duration = Duration::from_secs(3);
+
+/// What the box's own room server offers the box.
+#[derive(Clone, Debug)]
+pub struct Embedded {
+    /// `ws://127.0.0.1:7880`.
+    pub url: String,
+    /// Its keys.
+    pub keys: Arc<Keys>,
+}
+
+/// Who the box is in a room, and how it gets in.
+#[derive(Clone, Debug)]
+pub struct RoomConfig {
+    /// Its identity there.
+    pub identity: String,
+    /// What the others see.
+    pub name: String,
+    /// The configured server; None: the embedded one.
+    pub url: Option<String>,
+    /// Tokens for the configured server.
+    pub token: Option<RoomToken>,
+    /// The embedded server, if it runs.
+    pub embedded: Option<Embedded>,
+    /// The picture; None without a camera.
+    pub video: Option<VideoConfig>,
+    /// Whether there is a microphone.
+    pub audio: bool,
+}
+
+/// What the room's lane holds.
+#[derive(Debug)]
+pub struct Rooms {
+    config: RoomConfig,
+    hub: MediaHub,
+    board: Board,
+    state: StatePublisher,
+    control: ControlHandle,
+    session: Option<Subsystem>,
+    left_sender: mpsc::Sender<()>,
+    left: mpsc::Receiver<()>,
+}
+
+impl Rooms {
+    /// In no room.
+    pub fn new(
+        config: RoomConfig,
+        hub: MediaHub,
+        board: Board,
+        state: StatePublisher,
+        control: ControlHandle,
+    ) -> Self {
+        // One is enough: the lane looks at the whole state when it is woken.
+        let (left_sender, left) = mpsc::channel(1);
+        Rooms { config, hub, board, state, control, session: None, left_sender, left }
+    }
+
+    /// Begins to join; how it goes shows in the state.
+    ///
+    /// # Errors
+    /// The reply that says why it cannot even begin: no server, or no token for it.
+    pub fn join(&mut self, join: RoomJoin) -> Result<(), Reply> {
+        let (url, token) = self.way_in(&join)?;
+        info!(room = join.room, url, "joining");
+        let room = Room {
+            name: join.room.clone(),
+            url: url.clone(),
+            status: RoomStatus::Joining,
+            reason: None,
+            participants: 0,
+        };
+        self.state.update(|state| state.room = Some(room));
+        let config = participant::Config {
+            url,
+            room: join.room,
+            token,
+            extra_ca: None,
+            video: self.config.video,
+            audio: self.config.audio,
+        };
+        self.session = Some(self.start(config));
+        Ok(())
+    }
+
+    /// Leaves the room if the box is in one.
+    pub async fn leave(&mut self) {
+        if let Some(session) = self.session.take() {
+            session.stop(LEAVE).await;
+            self.state.update(|state| state.room = None);
+        }
+    }
+
+    /// Returns when the room did not want the box any more.
+    pub async fn left(&mut self) {
+        // The sender in self keeps the channel open.
+        let _ = self.left.recv().await;
+        self.leave().await;
+    }
+
+    fn start(&self, config: participant::Config) -> Subsystem {
+        let (stream, muted, left) =
+            (self.hub.stream.clone(), self.hub.mute.clone(), self.left_sender.clone());
+        let listener: Arc<dyn Listener> = Arc::new(Heard(self.hub.mixer.clone()));
+        let (state, control) = (self.state.clone(), self.control.clone());
+        let run = move |shutdown: Shutdown| {
+            let (state, control, left) = (state.clone(), control.clone(), left.clone());
+            let events = move |event| tell(&state, &control, event);
+            let session = participant::run(
+                config.clone(),
+                stream.clone(),
+                muted.subscribe(),
+                listener.clone(),
+                events,
+                shutdown,
+            );
+            async move {
+                match session.await {
+                    // Final: to come back on its own would be to ignore who removed it.
+                    Err(error @ participant::Error::Left { .. }) => {
+                        warn!(%error, "the box is out of the room");
+                        let _ = left.try_send(());
+                        Ok(())
+                    }
+                    other => other,
+                }
+            }
+        };
+        let state = self.state.clone();
+        supervise(&self.board, "participant", run, move |health| {
+            if let Health::BackingOff { reason } = health {
+                tell_room(&state, RoomStatus::BackingOff, Some(reason.clone()), Some(0));
+            }
+        })
+    }
+
+    /// Which server, and the tokens for it.
+    fn way_in(&self, join: &RoomJoin) -> Result<(String, TokenSource), Reply> {
+        let url = join.url.clone().or_else(|| self.config.url.clone());
+        let given = join.token.clone().map(TokenSource::fixed);
+        match (url, &self.config.embedded) {
+            (Some(url), _) => {
+                let configured = Some(&url) == self.config.url.as_ref();
+                let token = given.or_else(|| configured.then(|| self.configured_token(&join.room)).flatten());
+                let missing = "no token for this server: give token, or set room.token_file or room.api_key";
+                token.map(|token| (url, token)).ok_or_else(|| Reply::refused(Code::BadRequest, missing))
+            }
+            (None, Some(embedded)) => {
+                let (keys, grant) = (embedded.keys.clone(), self.grant(&join.room));
+                let mint = move || std::future::ready(Ok(keys.mint(&grant, TOKEN_LIFETIME, clock::wall())));
+                Ok((embedded.url.clone(), given.unwrap_or_else(|| TokenSource::new(mint))))
+            }
+            (None, None) => {
+                let message =
+                    "no room server: server.enabled is false (or server.listen off) and room.url is empty";
+                Err(Reply::refused(Code::Unsupported, message))
+            }
+        }
+    }
+
+    fn configured_token(&self, room: &str) -> Option<TokenSource> {
+        let grant = self.grant(room);
+        Some(match self.config.token.clone()? {
+            RoomToken::File(path) => TokenSource::new(move || token_of_file(path.clone())),
+            RoomToken::Key { api_key, secret_file } => {
+                TokenSource::new(move || token_of_key(api_key.clone(), secret_file.clone(), grant.clone()))
+            }
+        })
+    }
+
+    /// What the box wants to do in a room.
+    fn grant(&self, room: &str) -> Grant {
+        Grant {
+            identity: self.config.identity.clone(),
+            name: self.config.name.clone(),
+            room: room.to_owned(),
+            room_join: true,
+            can_publish: true,
+            can_subscribe: true,
+            can_publish_data: true,
+            ..Grant::default()
+        }
+    }
+}
+
+async fn token_of_file(path: PathBuf) -> Result<String, participant::TokenError> {
+    let text = tokio::fs::read_to_string(&path).await;
+    let text = text.map_err(|error| format!("room.token_file {}: {error}", path.display()))?;
+    Ok(text.trim().to_owned())
+}
+
+async fn token_of_key(
+    api_key: String,
+    secret_file: PathBuf,
+    grant: Grant,
+) -> Result<String, participant::TokenError> {
+    let secret = tokio::fs::read_to_string(&secret_file).await;
+    let secret =
+        secret.map_err(|error| format!("room.api_secret_file {}: {error}", secret_file.display()))?;
+    let keys = Keys::new([(api_key, secret.trim().to_owned())].into())?;
+    Ok(keys.mint(&grant, TOKEN_LIFETIME, clock::wall()))
+}
+
+/// What happens to the participant, in the state.
+fn tell(state: &StatePublisher, control: &ControlHandle, event: Event) {
+    match event {
+        Event::Joining => tell_room(state, RoomStatus::Joining, None, None),
+        Event::Joined { participants } => tell_room(state, RoomStatus::Joined, None, Some(participants)),
+        Event::Resuming { reason } => tell_room(state, RoomStatus::Resuming, Some(reason), None),
+        Event::BackingOff { reason, .. } => tell_room(state, RoomStatus::BackingOff, Some(reason), Some(0)),
+        Event::ParticipantsChanged(participants) => state.update(|state| {
+            if let Some(room) = &mut state.room {
+                room.participants = participants;
+            }
+        }),
+        Event::ActiveSpeakers(_) | Event::Left { .. } => {}
+        Event::MutedByRoom => {
+            let control = control.clone();
+            tokio::spawn(async move {
+                let origin = Origin { issuer: "room".to_owned(), local: false };
+                let mute = Command::MicrophoneSet(MicrophoneSet { muted: true });
+                let reply = control.submit(mute, origin).await;
+                info!(ok = reply.ok, "a moderator muted the microphone");
+            });
+        }
+    }
+}
+
+fn tell_room(state: &StatePublisher, status: RoomStatus, reason: Option<String>, participants: Option<u32>) {
+    state.update(|state| {
+        if let Some(room) = &mut state.room {
+            room.status = status;
+            room.reason = reason;
+            room.participants = participants.unwrap_or(room.participants);
+        }
+    });
+}
+
+/// The others are heard through the mixer.
+struct Heard(Mixer);
+
+impl Listener for Heard {
+    fn source(&self, _identity: &str, _track_sid: &str) -> Box<dyn PcmSink> {
+        Box::new(HeardSource(self.0.source()))
+    }
+}
+
+struct HeardSource(MixerSource);
+
+impl PcmSink for HeardSource {
+    fn push(&mut self, samples: &[i16]) {
+        self.0.push(samples);
+    }
+}

@@ -1,0 +1,320 @@
+//! From settings to a running box, and back: everything is opened in order, and stopped in the reverse one.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tracing::{info, warn};
+
+use super::identity::{self, IdentityError};
+use super::lanes;
+use super::logging::{self, LoggingError};
+use super::media::{Media, MediaHub};
+use super::metrics::ProcessCollector;
+use super::mutator::{self, LaneOutputs, Mutator};
+use super::recording::Recordings;
+use super::room::Rooms;
+use super::serving::{Serving, ServingError, Shown};
+use super::settings;
+use super::supervise::{Board, Subsystem, supervise};
+use super::task::Task;
+use crate::base::{clock, ids};
+use crate::config::Settings;
+use crate::control::queue::Policy;
+use crate::control::{ControlHandle, Desired, RoomJoin, StatePublisher};
+use crate::record;
+use crate::server::http::Health;
+use crate::store::{Store, StoreError};
+use crate::{local, mqtt};
+
+/// Worker threads for everything that waits: sockets, timers, disks. The work itself has its own threads.
+const WORKERS: usize = 2;
+/// How long the broker may take to hear that the box goes offline.
+const MQTT_STOP: Duration = Duration::from_secs(4);
+/// The exit code after a second signal: ended by SIGINT, as shells count.
+const EXIT_SECOND_SIGNAL: i32 = 130;
+/// How often the supervisor loop says that it turns.
+const BEAT: Duration = Duration::from_secs(1);
+
+/// Why the box does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum DaemonError {
+    /// No log.
+    #[error(transparent)]
+    Logging(#[from] LoggingError),
+    /// The state directory or the box's id.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A setting that only its subsystem understands.
+    #[error("{0}")]
+    Setting(#[from] settings::SettingError),
+    /// The room server.
+    #[error(transparent)]
+    Serving(#[from] ServingError),
+    /// The control socket.
+    #[error(transparent)]
+    Local(#[from] local::Error),
+    /// The runtime or the signal handlers.
+    #[error("the system refused {what}: {source}")]
+    System {
+        /// What was asked for.
+        what: &'static str,
+        /// The system's words.
+        source: std::io::Error,
+    },
+}
+
+/// Runs the box until SIGTERM or SIGINT; a second signal ends the process at once.
+///
+/// # Errors
+/// [`DaemonError`] when it cannot start. Whatever fails later is started again and told in the state.
+pub fn run(settings: Settings) -> Result<(), DaemonError> {
+    logging::start(&settings.log)?;
+    info!(version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), "starting");
+    for key in &settings.without_effect {
+        warn!(key, "valid, and without effect in this version");
+    }
+    // A second provider comes in with some library: rustls would panic where none is chosen.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORKERS)
+        .thread_name("net")
+        .enable_all()
+        .build()
+        .map_err(|source| DaemonError::System { what: "a runtime", source })?;
+    let ended = runtime.block_on(life(settings));
+    // Blocking calls that still hang (a dead disk) must not keep the process.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    info!("stopped");
+    ended
+}
+
+/// From the first thing opened to the last one closed.
+async fn life(settings: Settings) -> Result<(), DaemonError> {
+    let mut signals = Signals::listen()?;
+    let running = Running::start(settings).await?;
+    running.tell_ready();
+    let mut beat = tokio::time::interval(BEAT);
+    loop {
+        tokio::select! {
+            _ = beat.tick() => running.health.beat(),
+            name = signals.next() => {
+                info!(signal = name, "stopping");
+                break;
+            }
+        }
+    }
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+    tokio::spawn(async move {
+        let name = signals.next().await;
+        warn!(signal = name, "second signal: ending at once");
+        std::process::exit(EXIT_SECOND_SIGNAL);
+    });
+    running.stop().await;
+    Ok(())
+}
+
+/// SIGTERM and SIGINT.
+struct Signals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Signals, DaemonError> {
+        let one =
+            |kind| signal(kind).map_err(|source| DaemonError::System { what: "a signal handler", source });
+        Ok(Signals { terminate: one(SignalKind::terminate())?, interrupt: one(SignalKind::interrupt())? })
+    }
+
+    /// The name of the next one.
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}
+
+/// Everything that is stopped again.
+struct Running {
+    hub: MediaHub,
+    health: Health,
+    media: Media,
+    recorder: Task,
+    room: Task,
+    microphone: Task,
+    mutator: Task,
+    mqtt: Option<Subsystem>,
+    local: Task,
+    serving: Option<Serving>,
+}
+
+impl Running {
+    /// Opens everything, in this order: state on disk, producers, control, server, bridges, and then what was
+    /// ordered before.
+    async fn start(settings: Settings) -> Result<Running, DaemonError> {
+        let state_dir = settings.device.state_dir.clone();
+        let made = identity::box_id(&state_dir)?;
+        let box_id = settings.device.id.clone().unwrap_or(made);
+        info!(box_id, name = settings.device.name, state_dir = %state_dir.display(), "this box");
+        let store = Store::open(&state_dir.join("roomd.db"))?;
+        let recording = settings::recording(&settings.recording);
+        recover(&recording, &store);
+
+        let (board, state, hub) = (Board::default(), StatePublisher::new(clock::wall), MediaHub::default());
+        let health = Health::default();
+        health.beat();
+        let media_config = settings::media(&settings)?;
+        let media = Media::start(&media_config, &hub, &board, &state);
+
+        let (control, orders) = ControlHandle::new(&state);
+        let serving = match &settings.server {
+            None => None,
+            Some(server) => {
+                let shown = Shown {
+                    control: control.clone(),
+                    latest: hub.latest.clone(),
+                    store: store.clone(),
+                    recording: recording.clone(),
+                    collector: ProcessCollector { board: board.clone(), stream: hub.stream.clone() },
+                    health: health.clone(),
+                };
+                Some(Serving::start(server, &settings, &box_id, shown).await?)
+            }
+        };
+        let room_config = settings::room(&settings, &media_config, &box_id, serving.as_ref());
+        let info = about(&settings, &box_id, &room_config.identity, serving.as_ref());
+        let (_, info) = watch::channel(info);
+
+        let socket = local::Server::bind(&settings.control.socket)?;
+        let (for_local, local_info, links) = (control.clone(), info.clone(), links(serving.as_ref()));
+        let local = Task::spawn("local", |shutdown| socket.run(for_local, local_info, links, shutdown));
+        let mqtt = match &settings.mqtt {
+            None => None,
+            Some(mqtt) => {
+                let config = settings::mqtt(mqtt, &settings.device.fleet, &box_id, &ids::random(12))?;
+                Some(bridge(config, control.clone(), info, &board))
+            }
+        };
+
+        let policy = Policy { allow_remote_unmute: settings.control.allow_remote_unmute };
+        let (mutator, outputs) = Mutator::new(policy, desired(&store, &settings), store.clone(), orders);
+        let recordings = Recordings::new(recording, store, hub.stream.clone(), state.clone());
+        let rooms = Rooms::new(room_config, hub.clone(), board, state.clone(), control);
+        let [recorder, room, microphone] = start_lanes(outputs, recordings, rooms, &hub, &state);
+        let mutator = Task::spawn("mutator", |shutdown| mutator.run(shutdown));
+        Ok(Running { hub, health, media, recorder, room, microphone, mutator, mqtt, local, serving })
+    }
+
+    fn tell_ready(&self) {
+        self.health.set_ready(true);
+        info!("ready");
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    }
+
+    /// The reverse of the start: capture stops, encoders flush, the recorder finalises, the room is left, MQTT says
+    /// offline and waits for its acknowledgement.
+    async fn stop(mut self) {
+        self.health.set_ready(false);
+        self.media.stop_producing(&self.hub).await;
+        self.recorder.stop().await;
+        self.room.stop().await;
+        self.microphone.stop().await;
+        self.mutator.stop().await;
+        if let Some(mqtt) = self.mqtt {
+            mqtt.stop(MQTT_STOP).await;
+        }
+        self.local.stop().await;
+        if let Some(serving) = self.serving {
+            serving.stop().await;
+        }
+        self.media.stop_speaker().await;
+    }
+}
+
+/// The three lanes as tasks: recorder, room, microphone.
+fn start_lanes(
+    outputs: LaneOutputs,
+    recordings: Recordings,
+    rooms: Rooms,
+    hub: &MediaHub,
+    state: &StatePublisher,
+) -> [Task; 3] {
+    let LaneOutputs { room, recording, microphone, done } = outputs;
+    let (told, seen) = (done.clone(), state.subscribe());
+    let (muted_told, mute, muted_state) = (done.clone(), hub.mute.clone(), state.clone());
+    [
+        Task::spawn("recorder", |shutdown| lanes::recording(recording, told, recordings, shutdown)),
+        Task::spawn("room", |shutdown| lanes::room(room, done, rooms, seen, shutdown)),
+        Task::spawn("microphone", |shutdown| {
+            lanes::microphone(microphone, muted_told, mute, muted_state, shutdown)
+        }),
+    ]
+}
+
+/// The `info` document: what does not change while the process runs.
+fn about(settings: &Settings, box_id: &str, identity: &str, serving: Option<&Serving>) -> serde_json::Value {
+    let addresses = serving.map(|serving| serving.http.addresses);
+    let text = |address: Option<std::net::SocketAddr>| address.map(|address| address.to_string());
+    json!({
+        "id": box_id,
+        "name": settings.device.name,
+        "identity": identity,
+        "addresses": {
+            "http": text(addresses.and_then(|addresses| addresses.http)),
+            "https": text(addresses.and_then(|addresses| addresses.https)),
+        },
+    })
+}
+
+/// Links for `roomctl`; none without a server.
+fn links(serving: Option<&Serving>) -> local::Links {
+    let http = serving.map(|serving| serving.http.clone());
+    Arc::new(move |link| match (&http, link) {
+        (None, _) => Vec::new(),
+        (Some(http), local::Link::Admin) => http.admin_links(),
+        (Some(http), local::Link::Guest { room }) => http.guest_links(room),
+    })
+}
+
+/// The MQTT bridge under supervision.
+fn bridge(
+    config: mqtt::Config,
+    control: ControlHandle,
+    info: watch::Receiver<serde_json::Value>,
+    board: &Board,
+) -> Subsystem {
+    let status = watch::Sender::new(mqtt::BridgeStatus::default());
+    let run =
+        move |shutdown| mqtt::run(config.clone(), control.clone(), info.clone(), status.clone(), shutdown);
+    supervise(board, "mqtt", run, |_| {})
+}
+
+/// Makes whole what the last run could not finish. A damaged disk does not keep the box from starting.
+fn recover(config: &record::Config, store: &Store) {
+    match record::recover(config, store) {
+        Ok(recovered) => {
+            for one in recovered {
+                let (file, status) = (&one.row.file, one.row.status.as_str());
+                info!(file, status, cut_bytes = one.cut_bytes, reason = one.reason, "recording recovered");
+            }
+        }
+        Err(error) => warn!(%error, "recordings of an earlier run could not be looked at"),
+    }
+}
+
+/// What was ordered before this start; the configured room when none ever was.
+fn desired(store: &Store, settings: &Settings) -> Desired {
+    let mut desired = mutator::restored(store);
+    let ever_ordered = store.desired(Desired::ROOM).is_ok_and(|value| value.is_some());
+    if let (false, Some(name)) = (ever_ordered, &settings.room.name) {
+        desired.room = Some(RoomJoin { room: name.clone(), url: None, token: None });
+    }
+    desired
+}

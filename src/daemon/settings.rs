@@ -1,0 +1,105 @@
+//! From the checked settings to each subsystem's own `Config`.
+
+use super::media::MediaConfig;
+use super::room::{Embedded, RoomConfig};
+use super::serving::Serving;
+use crate::capture::{self, CaptureError, Source};
+use crate::codec::{AudioConfig, VideoConfig};
+use crate::config::{MqttSettings, RecordingSettings, Settings};
+use crate::playback::{PlaybackError, Sink};
+use crate::{mqtt, participant, record};
+
+/// A setting that the subsystem itself refuses, although its form is right.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingError {
+    /// `camera.source` or `microphone.source`.
+    #[error("{key}: {source}")]
+    Source {
+        /// The key.
+        key: &'static str,
+        /// The subsystem's words.
+        source: CaptureError,
+    },
+    /// `speaker.sink`.
+    #[error("speaker.sink: {0}")]
+    Sink(#[from] PlaybackError),
+    /// `[mqtt]`.
+    #[error(transparent)]
+    Mqtt(#[from] mqtt::Error),
+}
+
+/// `[camera]`, `[microphone]`, `[speaker]`, `[video]` and `[audio]`.
+///
+/// # Errors
+/// [`SettingError::Source`] and [`SettingError::Sink`].
+pub fn media(settings: &Settings) -> Result<MediaConfig, SettingError> {
+    let source = |key, text: &str| Source::parse(text).map_err(|source| SettingError::Source { key, source });
+    let (fps, video) = (settings.camera.fps, &settings.video);
+    Ok(MediaConfig {
+        capture: capture::Config {
+            camera: source("camera.source", &settings.camera.source)?,
+            microphone: source("microphone.source", &settings.microphone)?,
+            size: settings.camera.size,
+            fps,
+            name: settings.device.name.clone(),
+        },
+        video: VideoConfig { fps, bitrate: video.bitrate, keyframe_interval_s: video.keyframe_interval_s },
+        simulcast: video.simulcast,
+        audio: AudioConfig { bitrate: settings.audio.bitrate },
+        speaker: Sink::parse(&settings.speaker)?,
+    })
+}
+
+/// `[room]`, and the way to the embedded server.
+pub fn room(settings: &Settings, media: &MediaConfig, box_id: &str, serving: Option<&Serving>) -> RoomConfig {
+    let embedded = serving.and_then(|serving| {
+        let url = format!("ws://{}", serving.http.addresses.http?);
+        Some(Embedded { url, keys: serving.keys.clone() })
+    });
+    let video = participant::VideoConfig {
+        size: media.capture.size,
+        fps: media.capture.fps,
+        bitrate: media.video.bitrate,
+        simulcast: media.simulcast,
+    };
+    RoomConfig {
+        identity: settings.room.identity.clone().unwrap_or_else(|| format!("box-{box_id}")),
+        name: settings.device.name.clone(),
+        url: settings.room.url.clone(),
+        token: settings.room.token.clone(),
+        embedded,
+        video: (media.capture.camera != Source::None).then_some(video),
+        audio: media.capture.microphone != Source::None,
+    }
+}
+
+/// `[recording]`.
+pub fn recording(settings: &RecordingSettings) -> record::Config {
+    record::Config { dir: settings.dir.clone(), min_free_bytes: settings.min_free_bytes }
+}
+
+/// `[mqtt]`.
+///
+/// # Errors
+/// [`SettingError::Mqtt`] for a URL that cannot be used.
+pub fn mqtt(
+    settings: &MqttSettings,
+    fleet: &str,
+    box_id: &str,
+    boot_id: &str,
+) -> Result<mqtt::Config, SettingError> {
+    let (cert_file, key_file) = settings.client_cert.clone().unzip();
+    let access = mqtt::Access {
+        endpoint: mqtt::Endpoint::parse(&settings.url)?,
+        client_id: settings.client_id.clone().unwrap_or_else(|| format!("roomd-{box_id}")),
+        username: settings.username.clone(),
+        password_file: settings.password_file.clone(),
+        jwt_file: settings.jwt_file.clone(),
+        ca_file: settings.ca_file.clone(),
+        cert_file,
+        key_file,
+    };
+    let mut config = mqtt::Config::new(access, fleet, box_id, boot_id);
+    config.issuers.clone_from(&settings.issuers);
+    Ok(config)
+}

@@ -1,0 +1,245 @@
+//! The bridge's life across connections: connect, serve, back off, again.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rand::RngExt;
+use serde::Serialize;
+use serde_json::Value;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tracing::{debug, info, warn};
+
+use super::admit::{Admitted, Destination};
+use super::documents::{self, Document};
+use super::link::Down;
+use super::outbox::Outbox;
+use super::rumqtt::{Role, RumqttLink};
+use super::session::{End, Session};
+use super::{Config, Error};
+use crate::base::backoff::Backoff;
+use crate::base::{Shutdown, clock};
+use crate::control::dedupe::{Duplicates, Key};
+use crate::control::topics::Topics;
+use crate::control::{ControlHandle, Reply, State};
+
+/// A connection that lasted so long was a good one: the next reconnect is quick again.
+const STABLE: Duration = Duration::from_secs(60);
+
+/// Longest extra wait when the broker said that it is overloaded.
+const OVERLOAD_EXTRA_MS: u64 = 30_000;
+
+/// Where the bridge stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Connection {
+    /// Not configured, or not started yet.
+    #[default]
+    Off,
+    /// On its way.
+    Connecting,
+    /// Commands are taken.
+    Online,
+    /// Waiting before the next attempt.
+    BackingOff,
+}
+
+/// What is true of the bridge, for `info` and metrics. Counters grow from the start of the process.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct BridgeStatus {
+    /// Where it stands.
+    pub connection: Connection,
+    /// Why it is not online, or what is wrong although it is; for people, holds no secret.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Attempts to connect.
+    pub attempts: u64,
+    /// Connections that the broker accepted.
+    pub connections: u64,
+    /// Commands that were run.
+    pub commands: u64,
+    /// Commands that were duplicates, and not run.
+    pub duplicates: u64,
+    /// Commands refused by the rules of the contract.
+    pub refused: u64,
+    /// Commands refused that named no place to say so.
+    pub unanswerable: u64,
+    /// Replies that never reached the broker.
+    pub replies_dropped: u64,
+    /// Publications larger than the broker takes.
+    pub too_large: u64,
+}
+
+/// What outlives a connection.
+pub(super) struct Bridge {
+    pub(super) config: Config,
+    pub(super) topics: Topics,
+    pub(super) control: ControlHandle,
+    pub(super) state: watch::Receiver<Arc<State>>,
+    pub(super) info: watch::Receiver<Value>,
+    pub(super) status: watch::Sender<BridgeStatus>,
+    pub(super) duplicates: Duplicates<Destination>,
+    pub(super) outbox: Outbox,
+    pub(super) running: JoinSet<Ran>,
+    pub(super) conn_seq: u64,
+    pub(super) online_reason: String,
+    warned: HashSet<&'static str>,
+}
+
+/// A command that has come to its end.
+pub(super) struct Ran {
+    pub(super) key: Key,
+    pub(super) reply: Reply,
+    expiry: Duration,
+}
+
+/// Connects the box to its broker until `shutdown`; `status` says how it goes. Whatever the broker does, the box
+/// goes on. Commands are answered, each once, by the rules of the contract.
+///
+/// # Errors
+/// At once, when the settings can never work: [`Error::Url`], [`Error::Name`].
+pub async fn run(
+    mut config: Config,
+    control: ControlHandle,
+    info: watch::Receiver<Value>,
+    status: watch::Sender<BridgeStatus>,
+    shutdown: Shutdown,
+) -> Result<(), Error> {
+    let topics = Topics::new(&config.fleet, &config.box_id)?;
+    for group in &config.groups {
+        topics.group_commands(group)?;
+    }
+    if config.access.endpoint.host.is_empty() {
+        return Err(Error::Url { reason: "it is empty" });
+    }
+    if config.access.client_id.is_empty() {
+        config.access.client_id.clone_from(&config.box_id);
+    }
+    let state = control.state();
+    let mut bridge = Bridge {
+        config,
+        topics,
+        control,
+        state,
+        info,
+        status,
+        duplicates: Duplicates::default(),
+        outbox: Outbox::default(),
+        running: JoinSet::new(),
+        conn_seq: 0,
+        online_reason: "started".to_owned(),
+        warned: HashSet::new(),
+    };
+    bridge.run(shutdown).await;
+    bridge.say(Connection::Off, None);
+    Ok(())
+}
+
+impl Bridge {
+    async fn run(&mut self, shutdown: Shutdown) {
+        let (floor, ceiling) = self.config.reconnect;
+        let mut backoff = Backoff::new(floor, ceiling);
+        let broker = self.config.access.endpoint.to_string();
+        loop {
+            self.conn_seq += 1;
+            self.say(Connection::Connecting, None);
+            self.status.send_modify(|status| status.attempts += 1);
+            let down = match self.connect() {
+                Err(error) => Down { reason: error.to_string(), overloaded: false },
+                Ok(link) => match Session::new(self, link).run(&shutdown).await {
+                    End::Stopped => return,
+                    End::Down { down, online_since } => {
+                        if online_since.is_some_and(|since| clock::now() - since >= STABLE) {
+                            backoff.reset();
+                        }
+                        down
+                    }
+                },
+            };
+            self.outbox.connection_lost();
+            let mut delay = backoff.next_delay(&mut rand::rng());
+            if down.overloaded {
+                delay += Duration::from_millis(rand::rng().random_range(0..=OVERLOAD_EXTRA_MS));
+            }
+            // Once a reason, not once an attempt: an absent broker must not fill the journal.
+            if self.status.borrow().reason.as_ref() != Some(&down.reason) {
+                warn!(%broker, reason = %down.reason, "MQTT: not connected");
+            }
+            debug!(%broker, reason = %down.reason, ?delay, "MQTT: next attempt later");
+            self.online_reason = format!("reconnected ({})", down.reason);
+            self.say(Connection::BackingOff, Some(down.reason));
+            if !self.rest(clock::now() + delay, &shutdown).await {
+                return;
+            }
+        }
+    }
+
+    fn connect(&self) -> Result<RumqttLink, Error> {
+        let reason = "connection lost";
+        let will = documents::status("offline", &self.config.boot_id, self.conn_seq, reason);
+        let will = Document::Status.publication(&self.topics, &will);
+        RumqttLink::open(&self.config.access, Role::Box { will, will_delay_s: self.config.will_delay_s })
+    }
+
+    /// Waits until `until`, taking in the replies of commands that still run. False: shut down.
+    async fn rest(&mut self, until: Instant, shutdown: &Shutdown) -> bool {
+        let sleep = tokio::time::sleep_until(until.into());
+        tokio::pin!(sleep);
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => return false,
+                () = &mut sleep => return true,
+                Some(Ok(ran)) = self.running.join_next() => self.ran(ran),
+            }
+        }
+    }
+
+    /// A command has come to its end: its reply goes out, to everyone who asked meanwhile.
+    pub(super) fn ran(&mut self, ran: Ran) {
+        for destination in self.duplicates.answered(&ran.key, &ran.reply) {
+            self.answer(&destination, ran.reply.clone(), ran.expiry);
+        }
+    }
+
+    /// Queues a reply.
+    pub(super) fn answer(&mut self, destination: &Destination, reply: Reply, expiry: Duration) {
+        let (publication, lifetime) = documents::reply(destination, reply, expiry);
+        self.outbox.push(publication, clock::now(), lifetime);
+        let dropped = self.outbox.dropped;
+        self.count(|status| status.replies_dropped = dropped);
+    }
+
+    /// Lets a command run.
+    pub(super) fn start(&mut self, admitted: Admitted) {
+        let Admitted { command, origin, key, expiry, .. } = admitted;
+        self.count(|status| status.commands += 1);
+        // Given here and not in the task: commands keep their order.
+        let answer = self.control.order(command, origin);
+        self.running.spawn(async move { Ran { key, reply: answer.await, expiry } });
+    }
+
+    /// Says where the bridge stands. A reason stays until the next one, or until it is online.
+    pub(super) fn say(&self, connection: Connection, reason: Option<String>) {
+        if connection == Connection::Online {
+            info!(broker = %self.config.access.endpoint, "MQTT: online");
+        }
+        self.status.send_modify(|status| {
+            status.connection = connection;
+            if reason.is_some() || connection == Connection::Online {
+                status.reason = reason;
+            }
+        });
+    }
+
+    pub(super) fn count(&self, change: impl FnOnce(&mut BridgeStatus)) {
+        self.status.send_modify(change);
+    }
+
+    /// Logs a kind of trouble the first time only; it is counted every time.
+    pub(super) fn warn_once(&mut self, what: &'static str) {
+        if self.warned.insert(what) {
+            warn!(what, "MQTT: (said once, counted in the metrics)");
+        }
+    }
+}

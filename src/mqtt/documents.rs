@@ -1,0 +1,69 @@
+//! What the box publishes: its retained documents and its replies.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::admit::Destination;
+use super::link::Publication;
+use crate::base::clock;
+use crate::control::topics::Topics;
+use crate::control::{Reply, rfc3339};
+
+/// Longest expiry given to a reply: an asker does not wait longer.
+const MAX_REPLY_EXPIRY: Duration = Duration::from_secs(3600);
+
+/// The retained documents, in the order in which they are published on a new connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Document {
+    Status,
+    Info,
+    State,
+}
+
+impl Document {
+    pub(super) const ALL: [Document; 3] = [Document::Status, Document::Info, Document::State];
+
+    /// The last level of its topic.
+    pub(super) const fn leaf(self) -> &'static str {
+        match self {
+            Document::Status => "status",
+            Document::Info => "info",
+            Document::State => "state",
+        }
+    }
+
+    /// It as something to publish.
+    pub(super) fn publication(self, topics: &Topics, document: &serde_json::Value) -> Publication {
+        Publication {
+            topic: topics.of_box(self.leaf()),
+            payload: document.to_string().into_bytes(),
+            retain: true,
+            ..Publication::default()
+        }
+    }
+}
+
+/// `status`: `boot_id` and `conn_seq` let a reader discard a last will that comes after a newer `online`.
+pub(super) fn status(state: &str, boot_id: &str, conn_seq: u64, reason: &str) -> serde_json::Value {
+    json!({
+        "state": state, "boot_id": boot_id, "conn_seq": conn_seq,
+        "ts": rfc3339(clock::wall()), "reason": reason,
+    })
+}
+
+/// A reply to `destination`; it expires when the command does.
+pub(super) fn reply(destination: &Destination, reply: Reply, expiry: Duration) -> (Publication, Duration) {
+    let lifetime = expiry.clamp(Duration::from_secs(1), MAX_REPLY_EXPIRY);
+    let status = reply.code.http_status().to_string();
+    let correlation = (!destination.correlation.is_empty()).then(|| destination.correlation.clone());
+    let publication = Publication {
+        topic: destination.topic.clone(),
+        payload: json!(reply.with_id(destination.id())).to_string().into_bytes(),
+        expiry_s: u32::try_from(lifetime.as_secs()).ok(),
+        correlation,
+        user_properties: vec![("status".to_owned(), status)],
+        ..Publication::default()
+    };
+    (publication, lifetime)
+}

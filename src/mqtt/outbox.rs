@@ -1,0 +1,133 @@
+//! Replies on their way out: kept until the broker has them, across reconnects. Pure.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use super::link::Publication;
+
+/// Replies kept. When it is full the oldest is dropped (and counted): its asker has waited longest, and a
+/// repeated command is answered again from the duplicates' cache.
+const CAPACITY: usize = 64;
+
+/// Replies handed to the connection and not acknowledged by the broker.
+const IN_FLIGHT: usize = 16;
+
+#[derive(Debug)]
+struct Kept {
+    publication: Publication,
+    until: Instant,
+}
+
+/// The replies.
+#[derive(Debug, Default)]
+pub(super) struct Outbox {
+    waiting: VecDeque<(u64, Kept)>,
+    in_flight: BTreeMap<u64, Kept>,
+    last_id: u64,
+    /// How many were never sent.
+    pub(super) dropped: u64,
+}
+
+impl Outbox {
+    /// Takes a reply that is worth sending for `lifetime` from `now` on.
+    pub(super) fn push(&mut self, publication: Publication, now: Instant, lifetime: Duration) {
+        if self.waiting.len() + self.in_flight.len() >= CAPACITY && self.waiting.pop_front().is_some() {
+            self.dropped += 1;
+        }
+        self.last_id += 1;
+        self.waiting.push_back((self.last_id, Kept { publication, until: now + lifetime }));
+    }
+
+    /// The next reply to send, with the name for [`Outbox::taken`]; it counts as on its way from now on.
+    pub(super) fn next(&mut self, now: Instant) -> Option<(u64, Publication)> {
+        while self.waiting.front().is_some_and(|(_, kept)| kept.until <= now) {
+            self.waiting.pop_front();
+            self.dropped += 1;
+        }
+        if self.in_flight.len() >= IN_FLIGHT {
+            return None;
+        }
+        let (id, kept) = self.waiting.pop_front()?;
+        let publication = kept.publication.clone();
+        self.in_flight.insert(id, kept);
+        Some((id, publication))
+    }
+
+    /// The broker has it, or will never take it.
+    pub(super) fn taken(&mut self, id: u64) {
+        self.in_flight.remove(&id);
+    }
+
+    /// It could not be handed over now; it is next again.
+    pub(super) fn put_back(&mut self, id: u64) {
+        if let Some(kept) = self.in_flight.remove(&id) {
+            self.waiting.push_front((id, kept));
+        }
+    }
+
+    /// The connection is gone: what was on its way is sent again by the next one, in the old order.
+    pub(super) fn connection_lost(&mut self) {
+        while let Some((id, kept)) = self.in_flight.pop_last() {
+            self.waiting.push_front((id, kept));
+        }
+    }
+
+    /// Nothing waits and nothing is on its way.
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty() && self.in_flight.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::clock;
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    fn reply(n: usize) -> Publication {
+        Publication { topic: n.to_string(), ..Publication::default() }
+    }
+
+    fn next(outbox: &mut Outbox, now: Instant) -> Option<String> {
+        outbox.next(now).map(|(_, publication)| publication.topic)
+    }
+
+    #[test]
+    fn what_was_not_acknowledged_is_sent_again_in_order_after_a_reconnect() {
+        let (mut outbox, now) = (Outbox::default(), clock::now());
+        for n in 0..4 {
+            outbox.push(reply(n), now, LONG);
+        }
+        let (first, _) = outbox.next(now).unwrap();
+        outbox.next(now).unwrap();
+        outbox.next(now).unwrap();
+        outbox.taken(first);
+        outbox.connection_lost();
+        let order: Vec<_> = std::iter::from_fn(|| next(&mut outbox, now)).collect();
+        assert_eq!(order, ["1", "2", "3"]);
+    }
+
+    #[test]
+    fn a_full_box_drops_the_oldest_and_a_stale_reply_is_not_sent() {
+        let (mut outbox, now) = (Outbox::default(), clock::now());
+        for n in 0..CAPACITY + 2 {
+            outbox.push(reply(n), now, LONG);
+        }
+        assert_eq!((outbox.dropped, next(&mut outbox, now).as_deref()), (2, Some("2")));
+        assert_eq!(next(&mut outbox, now + LONG), None);
+        assert_eq!(outbox.dropped, 2 + CAPACITY as u64 - 1);
+    }
+
+    #[test]
+    fn only_so_many_are_on_their_way_and_one_put_back_is_next() {
+        let (mut outbox, now) = (Outbox::default(), clock::now());
+        for n in 0..IN_FLIGHT + 1 {
+            outbox.push(reply(n), now, LONG);
+        }
+        let ids: Vec<_> = std::iter::from_fn(|| outbox.next(now)).map(|(id, _)| id).collect();
+        assert_eq!(ids.len(), IN_FLIGHT);
+        outbox.put_back(ids[3]);
+        assert_eq!(next(&mut outbox, now).as_deref(), Some("3"));
+    }
+}

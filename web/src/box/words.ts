@@ -1,0 +1,114 @@
+/** The box's state in human words. Pure. */
+import { count, formatBytes, formatDuration, parseTime } from "../shared/format";
+import {
+  participantCount,
+  type DeviceState,
+  type LiveDestination,
+  type RecordingState,
+  type RoomState,
+} from "./state";
+
+export type Tone = "good" | "busy" | "warn" | "bad" | "off";
+
+/** A line of the status list: what is so, what explains it, and how it should look. */
+export interface Words {
+  text: string;
+  detail?: string;
+  tone: Tone;
+}
+
+export function roomWords(room: RoomState | null): Words {
+  if (!room) return { text: "Not in a room", tone: "off" };
+  const why = room.reason ? { detail: sentence(room.reason) } : {};
+  switch (room.status) {
+    case "joining":
+      return { text: `Joining ${room.name}…`, tone: "busy", ...why };
+    case "joined": {
+      const people = participantCount(room);
+      const who = people === undefined ? "" : `, ${count(people, "participant")}`;
+      return { text: `In ${room.name}${who}`, tone: "good", ...why };
+    }
+    case "resuming":
+      return { text: `Connection to ${room.name} lost, coming back…`, tone: "warn", ...why };
+    case "backing_off":
+      return { text: `Cannot reach ${room.name}, will try again`, tone: "bad", ...why };
+    default:
+      return { text: `${room.name}: ${sentence(room.status)}`, tone: "busy", ...why };
+  }
+}
+
+export function deviceWords(device: DeviceState | undefined): Words {
+  if (!device) return { text: "Unknown", tone: "off" };
+  const detail = device.reason ? sentence(device.reason) : deviceDetail(device);
+  const more = detail === "" ? {} : { detail };
+  switch (device.status) {
+    case "running":
+      return device.muted
+        ? { text: "Muted", tone: "warn", ...more }
+        : { text: "On", tone: "good", ...more };
+    case "starting":
+      return { text: "Starting…", tone: "busy", ...more };
+    case "off":
+      return { text: "Off", tone: "off", ...more };
+    case "failed":
+      return { text: "Failed, trying again", tone: "bad", ...more };
+    default:
+      return { text: sentence(device.status), tone: "busy", ...more };
+  }
+}
+
+function deviceDetail(device: DeviceState): string {
+  const format = device.format;
+  const shape =
+    typeof format === "string" ? format : format && format.width ? `${format.width}x${format.height}` : "";
+  return [device.device, shape].filter((part) => part).join(", ");
+}
+
+/** `now` is the box's own time, milliseconds since 1970. */
+export function recordingWords(recording: RecordingState | undefined, now: number): Words {
+  const why = recording?.reason ? { detail: sentence(recording.reason) } : {};
+  if (recording?.status === "disk_full") {
+    return { text: "Stopped: the disk is full", tone: "bad", detail: "What was recorded is whole.", ...why };
+  }
+  if (recording?.status === "retrying") {
+    return { text: "Writing failed, trying again in a new file", tone: "bad", ...why };
+  }
+  if (!recording?.on) return { text: "Not recording", tone: why.detail ? "bad" : "off", ...why };
+  const started = parseTime(recording.started_at);
+  const parts = [
+    started === undefined ? "Recording" : `Recording ${formatDuration(now - started)}`,
+    recording.bytes === undefined ? "" : formatBytes(recording.bytes),
+  ];
+  const text = parts.filter((part) => part !== "").join(", ");
+  switch (recording.status) {
+    case "storage_slow":
+      return {
+        text,
+        detail: "Storage is slow: the disk does not keep up, a power cut now may lose more than a second.",
+        tone: "warn",
+      };
+    case undefined:
+    case "recording":
+      return { text, tone: "good", ...why };
+    default:
+      return { text, detail: sentence(recording.status), tone: "warn" };
+  }
+}
+
+export function liveWords(live: { on: boolean; destinations?: LiveDestination[] } | undefined): Words {
+  if (!live?.on) return { text: "Not live", tone: "off" };
+  const destinations = live.destinations ?? [];
+  const arriving = destinations.filter((destination) => destination.status === "live").length;
+  const troubled = destinations.find((destination) => destination.last_error);
+  return {
+    text: `Live to ${arriving} of ${count(destinations.length, "destination")}`,
+    ...(troubled?.last_error ? { detail: sentence(troubled.last_error) } : {}),
+    tone: arriving === destinations.length ? "good" : "warn",
+  };
+}
+
+/** A code or a phrase as a sentence: `device_missing` becomes `Device missing`. */
+export function sentence(phrase: string): string {
+  const words = /^[a-z0-9_]+$/.test(phrase) ? phrase.replace(/_/g, " ") : phrase;
+  return words.charAt(0).toUpperCase() + words.slice(1);
+}
