@@ -38,7 +38,8 @@ async fn layers_switch_tracks_come_back_stays_resume_and_second_joins_replace() 
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/browser/changes.mjs");
     let arguments = [script, &server.http_url(), &a, &b];
     let limit = Duration::from_secs(120);
-    let result = run_script("node", &arguments, &[("NODE_MODULES", &modules), ("SIZE", "960x540")], limit).await;
+    let result =
+        run_script("node", &arguments, &[("NODE_MODULES", &modules), ("SIZE", "960x540")], limit).await;
     eprintln!("{result:#} {:?}", server.handle.counters());
     let sections = result["sections"].as_array().expect("sections");
     assert!(sections.iter().all(|count| *count == sections[0]), "the SDP grows: {sections:?}");

@@ -16,7 +16,8 @@ async fn the_python_sdk_publishes_subscribes_sends_data_mutes_and_leaves() {
     let seen = run_script(&python, &arguments, &[], Duration::from_secs(60)).await;
     assert_eq!(seen["others"], serde_json::json!(["python-a"]));
     assert_eq!(seen["size"][1], 360, "{seen}");
-    let mut data: Vec<String> = seen["data"].as_array().expect("data").iter().map(|d| format!("{} {}", d[0], d[1])).collect();
+    let mut data: Vec<String> =
+        seen["data"].as_array().expect("data").iter().map(|d| format!("{} {}", d[0], d[1])).collect();
     data.sort();
     assert_eq!(data, [r#""python-a" "fast""#, r#""python-a" "hello""#]);
     assert_eq!(seen["muted"], serde_json::json!([["python-a", "microphone"]]));

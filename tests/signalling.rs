@@ -39,7 +39,9 @@ impl Client {
         loop {
             let frame = tokio::time::timeout(Duration::from_secs(10), self.0.next()).await.expect("silence");
             match frame? {
-                Ok(Message::Binary(bytes)) => return proto::SignalResponse::decode(bytes).expect("protobuf").message,
+                Ok(Message::Binary(bytes)) => {
+                    return proto::SignalResponse::decode(bytes).expect("protobuf").message;
+                }
                 Ok(Message::Close(_)) | Err(_) => return None,
                 Ok(_) => {}
             }
@@ -68,7 +70,11 @@ impl Client {
 }
 
 fn offer(sdp: &str) -> Request {
-    Request::Offer(proto::SessionDescription { r#type: "offer".into(), sdp: sdp.into(), ..Default::default() })
+    Request::Offer(proto::SessionDescription {
+        r#type: "offer".into(),
+        sdp: sdp.into(),
+        ..Default::default()
+    })
 }
 
 async fn get(server: &RoomServer, path: &str) -> String {
@@ -90,8 +96,12 @@ async fn the_join_response_says_what_clients_need_and_a_subscriber_offer_and_a_f
     let mimes: Vec<&str> = join.enabled_publish_codecs.iter().map(|codec| codec.mime.as_str()).collect();
     assert_eq!(mimes, ["audio/opus", "video/h264"]);
     assert_eq!(join.other_participants.iter().map(|p| p.identity.as_str()).collect::<Vec<_>>(), ["anna"]);
-    let sdp = bert.until("offer", |r| if let Response::Offer(offer) = r { Some(offer.sdp) } else { None }).await;
-    assert!(sdp.contains("m=application") && sdp.contains("a=ice-lite") && sdp.contains(" 127.0.0.1 "), "{sdp}");
+    let sdp =
+        bert.until("offer", |r| if let Response::Offer(offer) = r { Some(offer.sdp) } else { None }).await;
+    assert!(
+        sdp.contains("m=application") && sdp.contains("a=ice-lite") && sdp.contains(" 127.0.0.1 "),
+        "{sdp}"
+    );
     let fresh = bert.until("token", |r| if let Response::RefreshToken(t) = r { Some(t) } else { None }).await;
     server.keys.verify(&fresh, roomd::base::clock::wall()).expect("valid");
     bert.send(Request::PingReq(proto::Ping { timestamp: 42, rtt: 1 })).await;
@@ -122,7 +132,8 @@ async fn whoever_sends_nonsense_is_put_out_and_nobody_else_notices() {
     anna.sees_leave("long").await;
     while mallory.next().await.is_some() {}
     let (mut mallory, _) = Client::join(&server, "answer").await;
-    let answer = proto::SessionDescription { r#type: "answer".into(), sdp: "v=0\r\n".into(), ..Default::default() };
+    let answer =
+        proto::SessionDescription { r#type: "answer".into(), sdp: "v=0\r\n".into(), ..Default::default() };
     mallory.send(Request::Answer(answer)).await;
     assert_eq!(mallory.leave_reason().await, state_mismatch);
     anna.sees_leave("answer").await;

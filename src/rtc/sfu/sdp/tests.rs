@@ -58,7 +58,10 @@ fn accept(text: &str) -> Result<String, OfferError> {
 fn a_browsers_offer_is_read_and_answered_with_h264() {
     let text = offer();
     let found = sections(&text);
-    assert_eq!(found.iter().map(|s| s.kind).collect::<Vec<_>>(), [Kind::Application, Kind::Audio, Kind::Video]);
+    assert_eq!(
+        found.iter().map(|s| s.kind).collect::<Vec<_>>(),
+        [Kind::Application, Kind::Audio, Kind::Video]
+    );
     assert_eq!(found[2].track_id, Some("cam-cid"));
     assert_eq!(found[2].rids, ["q", "h", "f"]);
     assert_eq!(found[2].retransmissions, [(21, 22)]);
@@ -112,7 +115,10 @@ fn labels_are_rewritten_in_bound_sections_and_taken_from_unbound_ones() {
         "b" => Some(None),
         _ => None,
     });
-    assert!(out.contains("a=msid:PA_1|TR_2 TR_2\r\na=ssrc:1 cname:PA_1\r\na=ssrc:1 msid:PA_1|TR_2 TR_2\r\n"), "{out}");
+    assert!(
+        out.contains("a=msid:PA_1|TR_2 TR_2\r\na=ssrc:1 cname:PA_1\r\na=ssrc:1 msid:PA_1|TR_2 TR_2\r\n"),
+        "{out}"
+    );
     assert!(out.contains("a=mid:b\r\na=inactive\r\nm=video"), "{out}");
     assert!(out.contains("a=msid:kept kept"), "{out}");
 }

@@ -94,7 +94,8 @@ impl Engine {
     fn track_setting(&mut self, key: MemberKey, request: &proto::UpdateTrackSettings) {
         let Some(member) = self.members.get_mut(&key) else { return };
         // Zero: the client does not say how large.
-        let size = (request.width > 0 && request.height > 0).then(|| Size::new(request.width, request.height));
+        let size =
+            (request.width > 0 && request.height > 0).then(|| Size::new(request.width, request.height));
         let quality = Layer::from_quality(request.quality).unwrap_or(Layer::Full);
         let wish = Wish { disabled: request.disabled, size, quality };
         for sid in &request.track_sids {

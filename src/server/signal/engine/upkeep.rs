@@ -70,9 +70,13 @@ impl Engine {
             Some(silent) if silent > RESUME_TIMEOUT || closed || lost.is_some() => Some(Verdict::Vanished),
             Some(_) => None,
             None if closed || broken => Some(Verdict::StartOver("a media connection is closed")),
-            None if lost.is_some_and(|lost| lost > MEDIA_TIMEOUT) => Some(Verdict::StartOver("media is lost")),
+            None if lost.is_some_and(|lost| lost > MEDIA_TIMEOUT) => {
+                Some(Verdict::StartOver("media is lost"))
+            }
             None if overdue => Some(Verdict::StartOver("an offer was not answered in time")),
-            None if !connected && joined > CONNECT_TIMEOUT => Some(Verdict::StartOver("media did not connect")),
+            None if !connected && joined > CONNECT_TIMEOUT => {
+                Some(Verdict::StartOver("media did not connect"))
+            }
             None => None,
         }
     }
