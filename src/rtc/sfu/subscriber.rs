@@ -194,7 +194,7 @@ impl Subscriber {
         let refused = |error: &dyn std::fmt::Display| OfferError::Refused(error.to_string());
         let key = self.key;
         let connection = endpoints.get_mut(key).filter(|connection| !connection.closed);
-        let connection = connection.ok_or_else(|| refused(&"the connection is closed"))?;
+        let connection = connection.ok_or(OfferError::Closed)?;
         let accepted = guard(|| -> Result<(), RtcError> {
             let answer = SdpAnswer::from_sdp_string(text).map_err(|e| RtcError::RemoteSdp(e.to_string()))?;
             connection.rtc.sdp_api().accept_answer(pending.changes, answer)
