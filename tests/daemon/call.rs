@@ -6,7 +6,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use crate::roomd::Roomd;
-use crate::{film, parts};
+use crate::{film, gate, parts};
 
 /// The guest's own beep: 1.5 kHz for 120 ms at every full second.
 const GUEST_BEEP_HZ: f64 = 1500.0;
@@ -87,6 +87,7 @@ fn check_beeps(speaker: &Path, seconds: u64) {
 
 #[test]
 fn a_guest_sees_and_hears_the_box_for_thirty_seconds_and_is_heard() {
+    let _gate = gate::alone();
     let mut roomd = Roomd::start("[room]\nname = \"lobby\"");
     roomd.wait_for("the box in its room", |roomd| roomd.state()["room"]["status"] == "joined");
     let shots = std::env::var_os("ROOMD_TEST_SCREENSHOTS").map(PathBuf::from);

@@ -2,6 +2,7 @@
 
 mod call;
 mod film;
+mod gate;
 mod parts;
 mod process;
 mod recording;
