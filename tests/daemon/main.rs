@@ -3,6 +3,10 @@
 mod call;
 mod film;
 mod gate;
+mod guest;
+mod http;
+mod lan;
+mod network;
 mod parts;
 mod process;
 mod recording;
