@@ -2,6 +2,11 @@
 
 mod call;
 mod film;
+mod gate;
+mod guest;
+mod http;
+mod lan;
+mod network;
 mod parts;
 mod process;
 mod recording;

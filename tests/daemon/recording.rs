@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use rand::{RngExt, SeedableRng};
 
-use crate::film;
 use crate::roomd::Roomd;
+use crate::{film, gate};
 
 /// Every finished or growing recording under a box's folder, oldest first.
 fn files(dir: &Path) -> Vec<PathBuf> {
@@ -36,6 +36,7 @@ fn record(roomd: &mut Roomd, seconds: u64) -> PathBuf {
 
 #[test]
 fn a_film_recorded_for_twenty_seconds_is_whole_720p30_and_aac() {
+    let _gate = gate::undisturbed();
     let film = crate::parts::film();
     let source = format!("file:{}", film.display());
     let config = format!("[camera]\nsource = {source:?}\n[microphone]\nsource = {source:?}");
@@ -55,6 +56,7 @@ fn a_film_recorded_for_twenty_seconds_is_whole_720p30_and_aac() {
 
 #[test]
 fn beep_and_flash_are_within_forty_milliseconds_and_the_timestamps_are_distinct() {
+    let _gate = gate::undisturbed();
     let mut roomd = Roomd::start("");
     let file = record(&mut roomd, 12);
     film::decodes_without_error(&file);
@@ -64,7 +66,9 @@ fn beep_and_flash_are_within_forty_milliseconds_and_the_timestamps_are_distinct(
     assert!(distinct >= 0.98, "{distinct} of the timestamps are distinct");
     let (flashes, beeps) = (film::flashes(&pictures), film::beeps(&file, 1000.0));
     assert!(flashes.len() >= 9, "flashes at {flashes:?}, beeps at {beeps:?}");
-    for flash in &flashes {
+    // The beep of a flash in the last moment is cut off by the file's end: too short to be found.
+    let end = pictures.last().map_or(0.0, |last| last.at) - 0.2;
+    for flash in flashes.iter().filter(|flash| **flash < end) {
         let nearest = beeps.iter().map(|beep| (beep - flash).abs()).fold(f64::MAX, f64::min);
         assert!(nearest <= 0.040, "flash at {flash} s, beeps at {beeps:?}");
     }
@@ -86,21 +90,23 @@ fn a_growing_recording_plays() {
 
 #[test]
 fn twenty_kills_at_random_moments_leave_files_that_play_and_lack_at_most_a_second() {
+    let _gate = gate::undisturbed();
     let mut rng = rand::rngs::StdRng::seed_from_u64(20);
     let mut dir = tempfile::tempdir().unwrap();
     for round in 0..20 {
+        let before = files(dir.path());
+        let new = |dir: &Path| files(dir).into_iter().find(|file| !before.contains(file));
         let mut roomd = Roomd::start_in(dir, "");
         if round == 0 {
             roomd.ask(&["record", "on"]);
         }
-        let before = files(roomd.dir.path()).len();
-        roomd.wait_for("this run's file", |roomd| files(roomd.dir.path()).len() > before.saturating_sub(1));
+        roomd.wait_for("this run's file", |roomd| new(roomd.dir.path()).is_some());
         let began = std::time::Instant::now();
-        let pause = Duration::from_millis(rng.random_range(300..2500));
+        let pause = Duration::from_millis(rng.random_range(0..2000));
         roomd.wait_for("a random moment", |_| began.elapsed() >= pause);
         let killed_at = std::time::SystemTime::now();
         dir = roomd.kill();
-        let newest = files(dir.path()).pop().expect("a file");
+        let newest = new(dir.path()).expect("this run's file is still there");
         let pictures = film::pictures(&newest);
         let last = pictures.iter().rev().find_map(|picture| picture.shown).expect("a readable timestamp");
         let killed = killed_at.duration_since(std::time::UNIX_EPOCH).unwrap().as_micros() as u64 / 100;

@@ -132,11 +132,18 @@ impl Roomd {
         self.ended().1
     }
 
+    /// A panic that a supervisor has caught is a defect all the same.
+    fn assert_no_panic(&self) {
+        let log = self.log();
+        assert!(!log.contains("panicked at") && !log.contains("panic:"), "a panic in roomd's log\n{log}");
+    }
+
     /// Waits until the box ends by itself.
     pub fn ended(&mut self) -> (ExitStatus, tempfile::TempDir) {
         let deadline = Instant::now() + PATIENCE;
         loop {
             if let Some(status) = self.child.try_wait().expect("roomd can be waited for") {
+                self.assert_no_panic();
                 let empty = tempfile::tempdir().expect("a temporary folder");
                 return (status, std::mem::replace(&mut self.dir, empty));
             }
@@ -152,6 +159,8 @@ impl Drop for Roomd {
         let _ = self.child.wait();
         if std::thread::panicking() {
             eprintln!("--- roomd's log\n{}", self.log());
+        } else {
+            self.assert_no_panic();
         }
     }
 }
