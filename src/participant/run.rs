@@ -53,6 +53,7 @@ struct Driver {
 }
 
 /// What ended a wait.
+#[expect(clippy::large_enum_variant, reason = "one at a time, handled at once")]
 enum Happened {
     Input(Input),
     Opened(Result<Opened, OpenError>),

@@ -57,6 +57,7 @@ impl From<SessionError> for Input {
 }
 
 /// What a session waits for.
+#[expect(clippy::large_enum_variant, reason = "one at a time, handled at once")]
 pub(super) enum Wake {
     Signal(Result<Response, SignalError>),
     Peer(Side, PeerEvent),
