@@ -64,10 +64,13 @@ min_free = "200MiB"
 CONF
 
 mosquitto=$(command -v mosquitto || echo /usr/sbin/mosquitto)
+# Each in a process group of its own: Ctrl-C must reach this script only, which stops them in order.
+set -m
 "$bin/roomd" run --config "$here/roomd.toml" 2> "$here/roomd.log" &
 pids+=($!)
 "$mosquitto" -c "$here/mosquitto.conf" > "$here/mosquitto.log" 2>&1 &
 pids+=($!)
+set +m
 
 ctl() { "$bin/roomctl" --socket "$here/control.sock" "$@"; }
 for _ in $(seq 100); do

@@ -29,3 +29,22 @@ async fn two_pages_decode_each_others_simulcast_without_a_freeze() {
     assert_eq!(result["messages"]["b"][0], "anna: hello");
     eprintln!("{:?}", server.handle.counters());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn layers_switch_tracks_come_back_stays_resume_and_second_joins_replace() {
+    let Some(modules) = tool(MODULES, WHAT) else { return };
+    let server = RoomServer::start().await;
+    let (a, b) = (server.token("lobby", "anna"), server.token("lobby", "bert"));
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/browser/changes.mjs");
+    let arguments = [script, &server.http_url(), &a, &b];
+    let limit = Duration::from_secs(120);
+    let result =
+        run_script("node", &arguments, &[("NODE_MODULES", &modules), ("SIZE", "960x540")], limit).await;
+    eprintln!("{result:#} {:?}", server.handle.counters());
+    let sections = result["sections"].as_array().expect("sections");
+    assert!(sections.iter().all(|count| *count == sections[0]), "the SDP grows: {sections:?}");
+    let owner = result["owner"].as_str().expect("owner");
+    assert!(owner.starts_with(result["publisher"].as_str().expect("publisher")), "{owner}");
+    assert_eq!(result["same_stay"], true);
+    assert_eq!(result["reason"], 2, "DUPLICATE_IDENTITY");
+}

@@ -66,8 +66,10 @@ impl Media {
         for source in self.sources.drain(..) {
             source.stop(STOP).await;
         }
+        hub.pictures.close();
+        hub.sound.close();
         for encoder in self.encoders.drain(..) {
-            encoder.stop(STOP).await;
+            encoder.finish(STOP).await;
         }
         hub.stream.close();
     }

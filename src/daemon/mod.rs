@@ -1,6 +1,7 @@
 //! L4: the life of the process: build, run, supervise, stop.
 
 mod identity;
+mod info;
 mod lanes;
 mod logging;
 mod media;

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing::{info, warn};
 
 use super::identity::{self, IdentityError};
+use super::info::info;
 use super::lanes;
 use super::logging::{self, LoggingError};
 use super::media::{Media, MediaHub};
@@ -165,7 +165,6 @@ impl Running {
         info!(box_id, name = settings.device.name, state_dir = %state_dir.display(), "this box");
         let store = Store::open(&state_dir.join("roomd.db"))?;
         let recording = settings::recording(&settings.recording);
-        recover(&recording, &store);
 
         let (board, state, hub) = (Board::default(), StatePublisher::new(clock::wall), MediaHub::default());
         let health = Health::default();
@@ -189,8 +188,7 @@ impl Running {
             }
         };
         let room_config = settings::room(&settings, &media_config, &box_id, serving.as_ref());
-        let info = about(&settings, &box_id, &room_config.identity, serving.as_ref());
-        let (_, info) = watch::channel(info);
+        let (_, info) = watch::channel(info(&settings, &box_id, &room_config.identity, serving.as_ref()));
 
         let socket = local::Server::bind(&settings.control.socket)?;
         let (for_local, local_info, links) = (control.clone(), info.clone(), links(serving.as_ref()));
@@ -203,6 +201,7 @@ impl Running {
             }
         };
 
+        recover(&recording, &store).await;
         let policy = Policy { allow_remote_unmute: settings.control.allow_remote_unmute };
         let (mutator, outputs) = Mutator::new(policy, desired(&store, &settings), store.clone(), orders);
         let recordings = Recordings::new(recording, store, hub.stream.clone(), state.clone());
@@ -258,21 +257,6 @@ fn start_lanes(
     ]
 }
 
-/// The `info` document: what does not change while the process runs.
-fn about(settings: &Settings, box_id: &str, identity: &str, serving: Option<&Serving>) -> serde_json::Value {
-    let addresses = serving.map(|serving| serving.http.addresses);
-    let text = |address: Option<std::net::SocketAddr>| address.map(|address| address.to_string());
-    json!({
-        "id": box_id,
-        "name": settings.device.name,
-        "identity": identity,
-        "addresses": {
-            "http": text(addresses.and_then(|addresses| addresses.http)),
-            "https": text(addresses.and_then(|addresses| addresses.https)),
-        },
-    })
-}
-
 /// Links for `roomctl`; none without a server.
 fn links(serving: Option<&Serving>) -> local::Links {
     let http = serving.map(|serving| serving.http.clone());
@@ -297,15 +281,17 @@ fn bridge(
 }
 
 /// Makes whole what the last run could not finish. A damaged disk does not keep the box from starting.
-fn recover(config: &record::Config, store: &Store) {
-    match record::recover(config, store) {
-        Ok(recovered) => {
+async fn recover(config: &record::Config, store: &Store) {
+    let (config, store) = (config.clone(), store.clone());
+    match tokio::task::spawn_blocking(move || record::recover(&config, &store)).await {
+        Ok(Ok(recovered)) => {
             for one in recovered {
                 let (file, status) = (&one.row.file, one.row.status.as_str());
                 info!(file, status, cut_bytes = one.cut_bytes, reason = one.reason, "recording recovered");
             }
         }
-        Err(error) => warn!(%error, "recordings of an earlier run could not be looked at"),
+        Ok(Err(error)) => warn!(%error, "recordings of an earlier run could not be looked at"),
+        Err(error) => warn!(%error, "looking at the recordings of an earlier run failed"),
     }
 }
 

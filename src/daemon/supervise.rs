@@ -69,6 +69,13 @@ pub struct Subsystem {
 }
 
 impl Subsystem {
+    /// Waits at most `bound` for it to end by itself (its input has ended), then stops it.
+    pub async fn finish(mut self, bound: Duration) {
+        if tokio::time::timeout(bound, &mut self.task).await.is_err() {
+            self.stop(bound).await;
+        }
+    }
+
     /// Asks it to stop and waits at most `bound`; when that passes it is cut off and a warning says so.
     pub async fn stop(mut self, bound: Duration) {
         self.shutdown.cancel();

@@ -49,7 +49,12 @@ pub struct Forwarder {
 impl Forwarder {
     /// Sends nothing until a target is set.
     pub fn new(rate: ClockRate) -> Self {
-        Forwarder { target: None, source: None, sequence: SequenceMap::default(), timestamp: TimestampMap::new(rate) }
+        Forwarder {
+            target: None,
+            source: None,
+            sequence: SequenceMap::default(),
+            timestamp: TimestampMap::new(rate),
+        }
     }
 
     /// Changes what is to be sent; None pauses. The old layer goes on until a keyframe of the new one comes.

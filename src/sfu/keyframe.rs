@@ -17,7 +17,7 @@ pub fn h264(payload: &[u8]) -> bool {
 fn stap_a_has_sps(mut rest: &[u8]) -> bool {
     while let [high, low, unit @ ..] = rest {
         let length = usize::from(u16::from_be_bytes([*high, *low]));
-        if unit.first().is_some_and(|byte| byte & 0x1f == NAL_SPS) {
+        if length > 0 && unit.first().is_some_and(|byte| byte & 0x1f == NAL_SPS) {
             return true;
         }
         match unit.get(length..) {

@@ -143,7 +143,8 @@ impl<T: PartialEq> Route<T> {
     }
 
     fn live(&self, now: MediaTime) -> [bool; 3] {
-        Layer::ALL.map(|layer| self.sources[layer.index()].seen.is_some_and(|at| now.since(at) < SILENT_AFTER))
+        Layer::ALL
+            .map(|layer| self.sources[layer.index()].seen.is_some_and(|at| now.since(at) < SILENT_AFTER))
     }
 
     /// Chooses everyone's layer anew from their wishes and from what arrives. Call it when a wish, a

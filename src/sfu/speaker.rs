@@ -55,8 +55,14 @@ impl<K: Copy + PartialEq> Speakers<K> {
         let position = self.voices.iter().position(|voice| voice.speaker == speaker);
         let index = position.unwrap_or_else(|| {
             let quiet_intervals = QUIET_INTERVALS;
-            let voice =
-                Voice { speaker, packets: 0, loud: 0, loud_sum_minus_dbov: 0, quiet_intervals, reported: 0.0 };
+            let voice = Voice {
+                speaker,
+                packets: 0,
+                loud: 0,
+                loud_sum_minus_dbov: 0,
+                quiet_intervals,
+                reported: 0.0,
+            };
             self.voices.push(voice);
             self.voices.len() - 1
         });

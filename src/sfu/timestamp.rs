@@ -73,7 +73,13 @@ impl TimestampMap {
     }
 
     /// The subscriber's timestamp for `timestamp`. `newest`: nothing later in sequence was mapped before.
-    pub fn map(&mut self, timestamp: u32, report: Option<SenderReport>, arrival: MediaTime, newest: bool) -> u32 {
+    pub fn map(
+        &mut self,
+        timestamp: u32,
+        report: Option<SenderReport>,
+        arrival: MediaTime,
+        newest: bool,
+    ) -> u32 {
         let mapped = timestamp.wrapping_add(self.offset);
         if newest {
             self.last = Some((mapped, arrival));

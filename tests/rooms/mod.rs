@@ -93,7 +93,12 @@ pub fn tool(variable: &str, what: &str) -> Option<String> {
 }
 
 /// Runs a script with a bound; panics with its output when it fails. Its last line of output is JSON.
-pub async fn run_script(program: &str, arguments: &[&str], envs: &[(&str, &str)], limit: Duration) -> serde_json::Value {
+pub async fn run_script(
+    program: &str,
+    arguments: &[&str],
+    envs: &[(&str, &str)],
+    limit: Duration,
+) -> serde_json::Value {
     let mut command = tokio::process::Command::new(program);
     command.args(arguments).envs(envs.iter().copied()).kill_on_drop(true);
     let output = tokio::time::timeout(limit, command.output()).await;

@@ -2,16 +2,16 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use str0m::net::{Protocol, Receive};
 use str0m::rtp::{RtpWrite, Ssrc};
-use str0m::{Candidate, Event, IceConnectionState, Input, Output, Rtc};
+use str0m::{Candidate, Event};
 use tracing::debug;
 
+use super::connection::{Connection, LONGEST_WAIT, Traffic};
 use super::guard::guard;
 use super::settings::{self, Codecs};
-use super::socket::{Datagram, UdpPort};
+use super::socket::UdpPort;
 use super::{NodeIp, addresses, stun};
 
 /// Names a connection; never used again.
@@ -29,33 +29,6 @@ pub enum Role {
 
 /// Most addresses that one connection is known by; a client has a handful. One more is not answered.
 const MAX_ADDRESSES: usize = 32;
-/// Without anything to do the library is asked at least this often.
-const LONGEST_WAIT: Duration = Duration::from_secs(1);
-
-/// One connection.
-pub struct Connection {
-    /// The library's side of it.
-    pub rtc: Rtc,
-    /// ICE and DTLS are done.
-    pub connected: bool,
-    /// Since when ICE has been lost.
-    pub lost_since: Option<Instant>,
-    /// It cannot be used any more.
-    pub closed: bool,
-    wake_at: Instant,
-    dirty: bool,
-    addresses: Vec<SocketAddr>,
-    ufrags: Vec<String>,
-}
-
-/// What was counted; never goes down.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Traffic {
-    /// Datagrams that belonged to nobody.
-    pub stray: u64,
-    /// Datagrams that the kernel did not take.
-    pub unsent: u64,
-}
 
 /// Every connection, and the one socket.
 pub struct Endpoints {
@@ -103,17 +76,7 @@ impl Endpoints {
         }
         self.keys += 1;
         let key = ConnectionKey(self.keys);
-        let connection = Connection {
-            rtc,
-            connected: false,
-            lost_since: None,
-            closed: false,
-            wake_at: now,
-            dirty: false,
-            addresses: Vec::new(),
-            ufrags: Vec::new(),
-        };
-        self.connections.insert(key, connection);
+        self.connections.insert(key, Connection::new(rtc, now));
         self.refresh_ufrag(key, None);
         key
     }
@@ -128,17 +91,7 @@ impl Endpoints {
             self.by_ufrag.remove(ufrag);
         }
         self.events.retain(|(of, _)| *of != key);
-        if connection.closed {
-            return;
-        }
-        let (port, traffic) = (&self.port, &mut self.traffic);
-        let _ = guard(|| {
-            let _ = connection.rtc.close();
-            let _ = connection.rtc.handle_input(Input::Timeout(now));
-            while let Ok(Output::Transmit(_) | Output::Event(_)) =
-                connection.rtc.poll_output().inspect(|output| transmit(output, port, traffic))
-            {}
-        });
+        connection.close(now, &self.port, &mut self.traffic);
     }
 
     /// A connection.
@@ -207,18 +160,17 @@ impl Endpoints {
             return false;
         }
         let Endpoints { port, connections, by_address, by_ufrag, events, traffic, .. } = self;
-        let idle = |connection: &Connection| connection.closed || connection.lost_since.is_some();
-        let gone: Vec<_> = connections.iter().filter(|(_, c)| idle(c)).map(|(key, _)| *key).collect();
         for datagram in port.datagrams() {
             let known = by_address.get(&datagram.source).copied();
             let named = || by_ufrag.get(stun::receiver_ufrag(datagram.contents)?).copied();
             let key = if stun::is_stun(datagram.contents) { named().or(known) } else { known };
+            let living = |owner: ConnectionKey| connections.get(&owner).is_some_and(Connection::is_living);
+            let free = known == key || !known.is_some_and(living);
             let found = key.and_then(|key| Some((key, connections.get_mut(&key)?)));
             let Some((key, connection)) = found.filter(|(_, connection)| !connection.closed) else {
                 traffic.stray += 1;
                 continue;
             };
-            let free = known.is_none_or(|owner| gone.contains(&owner));
             let known = known == Some(key);
             let fed = guard(|| connection.feed(&datagram, known, now));
             match fed {
@@ -272,86 +224,5 @@ impl Endpoints {
     /// The port that the socket is bound to.
     pub fn udp_port(&self) -> u16 {
         self.port.port()
-    }
-}
-
-impl Connection {
-    /// Some(true): a STUN message that proved itself. None: not for this connection.
-    fn feed(&mut self, datagram: &Datagram<'_>, known: bool, now: Instant) -> Option<bool> {
-        let Datagram { source, destination, contents } = *datagram;
-        let receive = Receive::new(Protocol::Udp, source, destination, contents).ok()?;
-        let input = Input::Receive(now, receive);
-        if !known && !self.rtc.accepts(&input) {
-            return None;
-        }
-        if let Err(error) = self.rtc.handle_input(input) {
-            debug!(%error, "a connection failed");
-            self.closed = true;
-        }
-        Some(stun::is_stun(contents))
-    }
-
-    fn run(
-        &mut self,
-        key: ConnectionKey,
-        now: Instant,
-        port: &UdpPort,
-        events: &mut Vec<(ConnectionKey, Event)>,
-        traffic: &mut Traffic,
-    ) {
-        if self.closed {
-            self.wake_at = now + LONGEST_WAIT;
-            return;
-        }
-        if !matches!(guard(|| self.rtc.handle_input(Input::Timeout(now))), Ok(Ok(()))) {
-            self.closed = true;
-        }
-        self.drain(key, now, port, events, traffic);
-    }
-
-    fn drain(
-        &mut self,
-        key: ConnectionKey,
-        now: Instant,
-        port: &UdpPort,
-        events: &mut Vec<(ConnectionKey, Event)>,
-        traffic: &mut Traffic,
-    ) {
-        let drained = guard(|| {
-            loop {
-                match self.rtc.poll_output() {
-                    Ok(Output::Timeout(at)) => return at,
-                    Ok(Output::Event(event)) => {
-                        self.note(&event, now);
-                        events.push((key, event));
-                    }
-                    Ok(output) => transmit(&output, port, traffic),
-                    Err(error) => {
-                        debug!(%error, "a connection failed");
-                        self.closed = true;
-                        return now + LONGEST_WAIT;
-                    }
-                }
-            }
-        });
-        self.wake_at = drained.unwrap_or(now + LONGEST_WAIT).max(now);
-        self.closed |= drained.is_err() || !self.rtc.is_alive();
-    }
-
-    fn note(&mut self, event: &Event, now: Instant) {
-        match event {
-            Event::Connected => self.connected = true,
-            Event::Closed => self.closed = true,
-            Event::IceConnectionStateChange(IceConnectionState::Disconnected) => self.lost_since = Some(now),
-            Event::IceConnectionStateChange(_) => self.lost_since = None,
-            _ => {}
-        }
-    }
-}
-
-fn transmit(output: &Output, port: &UdpPort, traffic: &mut Traffic) {
-    let Output::Transmit(transmit) = output else { return };
-    if !port.send(transmit.source, transmit.destination, &transmit.contents) {
-        traffic.unsent += 1;
     }
 }

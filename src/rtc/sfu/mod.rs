@@ -5,15 +5,18 @@
 //! checked before ([`sdp::OfferRules`]) and caught behind ([`guard`]).
 
 pub mod addresses;
+mod connection;
 pub mod endpoints;
 pub mod guard;
 pub mod publisher;
 pub mod sdp;
 pub mod settings;
+mod slot;
 pub mod socket;
 pub mod stun;
 pub mod subscriber;
 
 pub use addresses::NodeIp;
+pub use connection::{Connection, Traffic};
 pub use endpoints::{ConnectionKey, Endpoints, Role};
 pub use settings::{Codecs, VideoCodec};

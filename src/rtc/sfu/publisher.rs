@@ -74,7 +74,7 @@ impl Publisher {
         let offer = parsed.map_err(|e| refused(&e))?;
         let key = self.key;
         let connection = endpoints.get_mut(key).filter(|connection| !connection.closed);
-        let connection = connection.ok_or_else(|| refused(&"the connection is closed"))?;
+        let connection = connection.ok_or(OfferError::Closed)?;
         let accepted = guard(|| connection.rtc.sdp_api().accept_offer(offer));
         if accepted.is_err() {
             connection.closed = true;

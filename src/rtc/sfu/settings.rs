@@ -1,6 +1,6 @@
 //! How connections are set up.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use str0m::format::{Codec, CodecConfig, PayloadParams};
 use str0m::media::Pt;
@@ -60,6 +60,9 @@ const VIDEO_CACHE_PACKETS: usize = 1024;
 /// Audio is never retransmitted.
 const AUDIO_CACHE_PACKETS: usize = 16;
 
+/// How often the library counts NACKs for us.
+const STATS_INTERVAL: Duration = Duration::from_secs(5);
+
 /// A connection that receives what a client publishes.
 pub fn publisher(codecs: &Codecs, now: Instant) -> Rtc {
     let mut extensions = ExtensionMap::empty();
@@ -86,6 +89,7 @@ fn common(codecs: &Codecs) -> RtcConfig {
     let mut config = RtcConfig::new()
         .set_ice_lite(true)
         .set_rtp_mode(true)
+        .set_stats_interval(Some(STATS_INTERVAL))
         .clear_codecs()
         .enable_opus(true, false)
         .set_send_buffer_audio(AUDIO_CACHE_PACKETS)

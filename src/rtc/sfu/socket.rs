@@ -80,8 +80,8 @@ impl UdpPort {
         let mut chunks = buffers.chunks_exact_mut(BUFFER_BYTES);
         let mut slices: [IoSliceMut; BATCH] =
             std::array::from_fn(|_| IoSliceMut::new(chunks.next().unwrap_or_default()));
-        let received = socket
-            .try_io(Interest::READABLE, || state.recv(UdpSockRef::from(&*socket), &mut slices, meta));
+        let received =
+            socket.try_io(Interest::READABLE, || state.recv(UdpSockRef::from(&*socket), &mut slices, meta));
         // Errors other than "nothing there" are ICMP echoes of earlier sends: of no use here.
         *filled = received.unwrap_or(0);
         *filled > 0
@@ -96,7 +96,11 @@ impl UdpPort {
                 let address = meta.dst_ip.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)).to_canonical();
                 let destination = SocketAddr::new(address, port);
                 let contents = buffer.get(..meta.len).unwrap_or_default();
-                contents.chunks(meta.stride.max(1)).map(move |contents| Datagram { source, destination, contents })
+                contents.chunks(meta.stride.max(1)).map(move |contents| Datagram {
+                    source,
+                    destination,
+                    contents,
+                })
             },
         )
     }

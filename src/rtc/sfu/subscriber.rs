@@ -6,7 +6,6 @@
 use std::time::{Duration, Instant};
 
 use str0m::change::{SdpAnswer, SdpPendingOffer};
-use str0m::channel::{ChannelConfig, ChannelId, Reliability};
 use str0m::format::{CodecConfig, PayloadParams};
 use str0m::media::{Direction, MediaKind, Mid, Pt};
 use str0m::rtp::Ssrc;
@@ -15,7 +14,10 @@ use str0m::{Rtc, RtcError};
 use super::guard::{Panicked, guard};
 use super::sdp::{Msid, OfferError, OfferRules, rewrite_msid};
 use super::settings;
+use super::slot::{Slot, SlotState, add_channels, renew_stream};
 use super::{ConnectionKey, Endpoints};
+
+pub use super::slot::Channels;
 
 /// How long a client may take to answer an offer.
 pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
@@ -31,30 +33,6 @@ pub struct Wanted {
     pub msid: Msid,
 }
 
-/// One m-section of the connection. Sections are never removed from an SDP, so they are used again.
-#[derive(Debug)]
-struct Slot {
-    mid: Mid,
-    video: bool,
-    state: SlotState,
-    /// What it carries, or is about to.
-    wanted: Option<Wanted>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum SlotState {
-    /// In a pending offer for the first time.
-    Adding,
-    /// Inactive until the pending offer is answered.
-    Reviving,
-    /// Negotiated and carrying.
-    Active,
-    /// To be inactive when the pending offer is answered.
-    Removing,
-    /// Inactive, free.
-    Idle,
-}
-
 /// An offer for the client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Offer {
@@ -68,15 +46,6 @@ struct Pending {
     id: u32,
     since: Instant,
     changes: SdpPendingOffer,
-}
-
-/// The server's channels for data messages, open once the client says so.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Channels {
-    /// `_reliable`.
-    pub reliable: ChannelId,
-    /// `_lossy`.
-    pub lossy: ChannelId,
 }
 
 /// A subscriber's connection.
@@ -131,7 +100,9 @@ impl Subscriber {
 
     /// The client has not answered in time.
     pub fn overdue(&self, now: Instant) -> bool {
-        self.pending.as_ref().is_some_and(|pending| now.saturating_duration_since(pending.since) > ANSWER_TIMEOUT)
+        self.pending
+            .as_ref()
+            .is_some_and(|pending| now.saturating_duration_since(pending.since) > ANSWER_TIMEOUT)
     }
 
     /// The next offer; None: nothing to say, or an answer is awaited.
@@ -161,7 +132,8 @@ impl Subscriber {
             let carries = slot.wanted.as_ref().is_some_and(|it| wanted.iter().any(|w| w.track == it.track));
             slot.state == SlotState::Active && !carries
         };
-        let fresh: Vec<Wanted> = self.wanted.iter().filter(|wanted| !self.has(wanted.track)).cloned().collect();
+        let fresh: Vec<Wanted> =
+            self.wanted.iter().filter(|wanted| !self.has(wanted.track)).cloned().collect();
         let mut revived = Vec::new();
         for wanted in &fresh {
             let idle = |slot: &&mut Slot| slot.state == SlotState::Idle && slot.video == wanted.video;
@@ -222,7 +194,7 @@ impl Subscriber {
         let refused = |error: &dyn std::fmt::Display| OfferError::Refused(error.to_string());
         let key = self.key;
         let connection = endpoints.get_mut(key).filter(|connection| !connection.closed);
-        let connection = connection.ok_or_else(|| refused(&"the connection is closed"))?;
+        let connection = connection.ok_or(OfferError::Closed)?;
         let accepted = guard(|| -> Result<(), RtcError> {
             let answer = SdpAnswer::from_sdp_string(text).map_err(|e| RtcError::RemoteSdp(e.to_string()))?;
             connection.rtc.sdp_api().accept_answer(pending.changes, answer)
@@ -262,7 +234,12 @@ impl Subscriber {
     }
 
     /// The payload type under which `mid`'s receiver takes what was published as `published`; None: it cannot.
-    pub fn payload_type(endpoints: &mut Endpoints, key: ConnectionKey, mid: Mid, published: &PayloadParams) -> Option<Pt> {
+    pub fn payload_type(
+        endpoints: &mut Endpoints,
+        key: ConnectionKey,
+        mid: Mid,
+        published: &PayloadParams,
+    ) -> Option<Pt> {
         let connection = endpoints.get_mut(key)?;
         let config: &CodecConfig = connection.rtc.codec_config();
         let pts = connection.rtc.media(mid)?.remote_pts();
@@ -272,29 +249,4 @@ impl Subscriber {
         });
         rated.max_by_key(|(rating, _)| *rating).map(|(_, pt)| pt)
     }
-}
-
-/// A stream that was used for another track gets new SSRCs, so that nothing of the old one is mixed in.
-fn renew_stream(rtc: &mut Rtc, mid: Mid, video: bool) {
-    let mut api = rtc.direct_api();
-    let ssrc = api.new_ssrc();
-    let rtx = video.then(|| api.new_ssrc());
-    api.reset_stream_tx(mid, None, ssrc, rtx);
-}
-
-fn add_channels(api: &mut str0m::change::SdpApi<'_>) -> Channels {
-    let lossy = || ChannelConfig {
-        ordered: false,
-        reliability: Reliability::MaxRetransmits { retransmits: 0 },
-        ..Default::default()
-    };
-    let reliable = api.add_channel_with_config(ChannelConfig {
-        label: "_reliable".to_owned(),
-        ordered: true,
-        ..Default::default()
-    });
-    let channels =
-        Channels { reliable, lossy: api.add_channel_with_config(ChannelConfig { label: "_lossy".to_owned(), ..lossy() }) };
-    api.add_channel_with_config(ChannelConfig { label: "_data_track".to_owned(), ..lossy() });
-    channels
 }

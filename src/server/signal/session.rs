@@ -178,11 +178,12 @@ fn soon() -> tokio::time::Instant {
     at.into()
 }
 
-/// A frame that is too long or against the WebSocket protocol is the client's fault; a broken line is not.
+/// A message that is too long or no text is the client's fault. Everything else is a broken line: the client may
+/// come back and resume. (By its text: the WebSocket library's error type is not part of axum's API.)
 fn unreadable(error: &axum::Error) -> End {
     let text = error.to_string();
-    if text.contains("too") || text.contains("Space") || text.contains("UTF-8") || text.contains("protocol") {
-        End::Malformed("a frame that is too long or not WebSocket")
+    if text.contains("too long") || text.contains("UTF-8") {
+        End::Malformed("a message that is too long or no text")
     } else {
         End::Gone
     }

@@ -43,6 +43,9 @@ pub enum OfferError {
         /// What it is to stand for now.
         second: String,
     },
+    /// Not the SDP's fault: the connection has ended meanwhile.
+    #[error("the connection is closed")]
+    Closed,
     /// The library does not understand it.
     #[error("not accepted: {0}")]
     Refused(String),

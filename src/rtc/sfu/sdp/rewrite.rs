@@ -41,7 +41,8 @@ fn push(out: &mut String, line: &str) {
 
 fn push_bound(out: &mut String, line: &str, msid: Option<&Msid>) {
     let Some(msid) = msid else {
-        let of_a_track = ["a=msid:", "a=ssrc:", "a=ssrc-group:"].iter().any(|prefix| line.starts_with(prefix));
+        let of_a_track =
+            ["a=msid:", "a=ssrc:", "a=ssrc-group:"].iter().any(|prefix| line.starts_with(prefix));
         if !of_a_track {
             push(out, line);
         }

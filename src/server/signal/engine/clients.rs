@@ -173,7 +173,8 @@ impl Engine {
     }
 
     pub(super) fn end_room(&mut self, room: &str, departure: Departure) -> bool {
-        let Some(keys) = self.rooms.get(room).map(|r| r.participants.iter().map(|p| p.key).collect::<Vec<_>>())
+        let Some(keys) =
+            self.rooms.get(room).map(|r| r.participants.iter().map(|p| p.key).collect::<Vec<_>>())
         else {
             return false;
         };

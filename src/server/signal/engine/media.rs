@@ -62,7 +62,8 @@ impl Engine {
     /// One packet of a publisher, to everyone who gets it. No allocation here: the payload is shared.
     pub(super) fn packet(&mut self, key: MemberKey, packet: RtpPacket) {
         let Some(stream) = self.stream(key, packet.header.ssrc, packet.header.payload_type) else { return };
-        let (Some(member), Some(track)) = (self.members.get_mut(&key), self.tracks.get_mut(&stream.track)) else {
+        let (Some(member), Some(track)) = (self.members.get_mut(&key), self.tracks.get_mut(&stream.track))
+        else {
             return;
         };
         Counters::one(&self.outlets.counters.packets_received);
@@ -97,10 +98,11 @@ impl Engine {
         let mut copies = 0;
         let began = track.route.forward(&incoming, |to, out| {
             let Some(pt) = to.payload_type(endpoints, &stream.params) else { return };
-            let copy = RtpWrite::new(pt, out.sequence.into(), out.timestamp, wallclock, packet.payload.clone())
-                .marker(header.marker)
-                .nackable(video)
-                .ext_vals(extensions.clone());
+            let copy =
+                RtpWrite::new(pt, out.sequence.into(), out.timestamp, wallclock, packet.payload.clone())
+                    .marker(header.marker)
+                    .nackable(video)
+                    .ext_vals(extensions.clone());
             copies += u64::from(endpoints.write(to.connection, to.ssrc, copy));
         });
         self.outlets.counters.packets_forwarded.fetch_add(copies, Ordering::Relaxed);

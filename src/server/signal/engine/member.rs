@@ -98,8 +98,4 @@ impl Member {
     pub fn ticket(&self) -> Ticket {
         Ticket { key: self.key, generation: self.generation }
     }
-
-    pub fn publication(&self, sid: &str) -> Option<&Publication> {
-        self.publications.iter().find(|publication| publication.info.sid == sid)
-    }
 }

@@ -190,7 +190,9 @@ impl Engine {
                 RtcEvent::ChannelData(data) => self.channel_data(key, role, &data),
                 RtcEvent::ChannelBufferedAmountLow(_) => self.flush_data(key),
                 RtcEvent::MediaEgressStats(stats) => self.count_nacks(key, stats.mid, None, stats.nacks),
-                RtcEvent::MediaIngressStats(stats) => self.count_nacks(key, stats.mid, stats.rid, stats.nacks),
+                RtcEvent::MediaIngressStats(stats) => {
+                    self.count_nacks(key, stats.mid, stats.rid, stats.nacks)
+                }
                 _ => {}
             }
         }

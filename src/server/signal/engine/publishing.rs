@@ -44,11 +44,16 @@ impl Engine {
         member.send(Response::TrackPublished(proto::TrackPublishedResponse { cid: request.cid, track }));
     }
 
-    fn refuse_track(&self, key: MemberKey, request: &proto::AddTrackRequest) -> Option<(Reason, &'static str)> {
+    fn refuse_track(
+        &self,
+        key: MemberKey,
+        request: &proto::AddTrackRequest,
+    ) -> Option<(Reason, &'static str)> {
         let member = self.members.get(&key)?;
         let participant = self.participant(&member.room, key)?;
         let media = [proto::TrackType::Audio as i32, proto::TrackType::Video as i32];
-        let long = [&request.cid, &request.name, &request.stream].iter().any(|text| text.len() > MAX_TEXT_BYTES);
+        let long =
+            [&request.cid, &request.name, &request.stream].iter().any(|text| text.len() > MAX_TEXT_BYTES);
         if !participant.grant.can_publish {
             Some((Reason::NotAllowed, "the token does not allow publishing"))
         } else if !media.contains(&request.r#type) {
@@ -100,7 +105,7 @@ impl Engine {
         publication.bound = Some((offer.mid, track));
         let info = &mut publication.info;
         info.mid = offer.mid.to_string();
-        info.simulcast = offer.simulcast;
+        set_simulcast(info, offer.simulcast);
         if let Some(codec) = offer.codec {
             info.mime_type = mime_type(codec.spec().codec).to_owned();
             for codec in &mut info.codecs {
@@ -109,8 +114,16 @@ impl Engine {
         }
         let info = info.clone();
         let route = if offer.video { Route::video(offer.simulcast, sizes(&info)) } else { Route::audio() };
-        let (room, identity, publisher_sid) = (member.room.clone(), member.identity.clone(), member.sid.clone());
-        info!(room, identity, track = info.sid, mime = info.mime_type, simulcast = info.simulcast, "published");
+        let (room, identity, publisher_sid) =
+            (member.room.clone(), member.identity.clone(), member.sid.clone());
+        info!(
+            room,
+            identity,
+            track = info.sid,
+            mime = info.mime_type,
+            simulcast = offer.simulcast,
+            "published"
+        );
         let publisher = key;
         let (sid, codec) = (info.sid.clone(), codec_name(&info.mime_type));
         let new = Track { room: room.clone(), publisher, publisher_sid, sid, codec, mid: offer.mid, route };
@@ -138,7 +151,9 @@ impl Engine {
             participant.tracks.retain(|info| info.sid != sid);
             participant.touch();
         }
-        if !publication.is_video() && let Some(speakers) = self.speakers.get_mut(&room) {
+        if !publication.is_video()
+            && let Some(speakers) = self.speakers.get_mut(&room)
+        {
             speakers.mute(key);
         }
         self.announce(&room, key);
@@ -197,6 +212,12 @@ fn track_info(request: &proto::AddTrackRequest) -> proto::TrackInfo {
     }
 }
 
+#[allow(deprecated)] // As above.
+fn set_simulcast(info: &mut proto::TrackInfo, simulcast: bool) {
+    info.simulcast = simulcast;
+}
+
+#[allow(deprecated)] // As above.
 fn sizes(info: &proto::TrackInfo) -> LayerSizes {
     let mut sizes = LayerSizes::default();
     for layer in &info.layers {

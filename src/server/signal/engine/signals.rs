@@ -14,6 +14,7 @@ use super::{Engine, reply};
 use crate::base::clock;
 use crate::base::units::Size;
 use crate::room::{Departure, MemberKey};
+use crate::rtc::sfu::sdp::OfferError;
 use crate::sfu::{Layer, Wish};
 
 /// Most bytes of a participant's name, metadata, and attributes together.
@@ -63,6 +64,7 @@ impl Engine {
                 member.send(Response::Answer(answer));
                 self.bind_tracks(key, &accepted.tracks);
             }
+            Err(OfferError::Closed) => self.start_over(key, "an offer for a closed connection"),
             Err(error) => {
                 warn!(identity = member.identity, %error, "an offer is refused: the participant is put out");
                 self.misbehaved(key);
@@ -78,6 +80,7 @@ impl Engine {
                 self.negotiate(key);
             }
             Ok(false) => debug!(id = answer.id, "an answer to an older offer"),
+            Err(OfferError::Closed) => self.start_over(key, "an answer for a closed connection"),
             Err(error) => {
                 warn!(identity = member.identity, %error, "an answer is refused: the participant is put out");
                 self.misbehaved(key);
@@ -94,7 +97,8 @@ impl Engine {
     fn track_setting(&mut self, key: MemberKey, request: &proto::UpdateTrackSettings) {
         let Some(member) = self.members.get_mut(&key) else { return };
         // Zero: the client does not say how large.
-        let size = (request.width > 0 && request.height > 0).then(|| Size::new(request.width, request.height));
+        let size =
+            (request.width > 0 && request.height > 0).then(|| Size::new(request.width, request.height));
         let quality = Layer::from_quality(request.quality).unwrap_or(Layer::Full);
         let wish = Wish { disabled: request.disabled, size, quality };
         for sid in &request.track_sids {

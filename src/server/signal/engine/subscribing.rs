@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use livekit_protocol as proto;
 use proto::signal_response::Message as Response;
 use str0m::media::Mid;
+use tracing::debug;
 
 use super::media::Destination;
 use super::{Engine, reply};
@@ -17,7 +18,8 @@ impl Engine {
     /// A new participant gets what there is.
     pub(super) fn subscribe_to_all(&mut self, room: &str, key: MemberKey) {
         let auto = self.members.get(&key).is_some_and(|member| member.auto_subscribe);
-        let tracks: Vec<u64> = self.tracks.iter().filter(|(_, t)| t.room == room).map(|(key, _)| *key).collect();
+        let tracks: Vec<u64> =
+            self.tracks.iter().filter(|(_, t)| t.room == room).map(|(key, _)| *key).collect();
         if auto {
             tracks.into_iter().for_each(|track| self.subscribe(key, track));
             self.negotiate(key);
@@ -100,7 +102,9 @@ impl Engine {
         let connection = member.subscriber.key;
         let connected = self.endpoints.get_mut(connection).is_some_and(|c| c.connected);
         let sending = member.subscriber.sending(&mut self.endpoints);
-        let sending: HashMap<u64, _> = sending.into_iter().map(|(track, mid, ssrc)| (track, (mid, ssrc))).collect();
+        debug!(identity = member.identity, connected, ?sending, "what a subscriber can be sent");
+        let sending: HashMap<u64, _> =
+            sending.into_iter().map(|(track, mid, ssrc)| (track, (mid, ssrc))).collect();
         for (track, published) in &mut self.tracks {
             let Some(subscriber) = published.route.subscriber_mut(|to| to.member == key) else { continue };
             let negotiated = sending.get(track);

@@ -11,6 +11,8 @@ use crate::room::{Departure, MemberKey, Participant};
 
 /// How long a participant without signalling may take to resume.
 const RESUME_TIMEOUT: Duration = Duration::from_secs(20);
+/// The same for one whose media never connected: there is nothing to resume.
+const UNCONNECTED_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long one whose signalling lives may be without media before it is told to connect anew.
 const MEDIA_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long the first media connection may take.
@@ -64,12 +66,17 @@ impl Engine {
         let (closed, connected, lost) = (media.closed, media.connected, media.lost_since.map(|at| now - at));
         let broken = self.endpoints.get_mut(secondary).is_some_and(|connection| connection.closed);
         match silent {
+            Some(silent) if !connected && silent > UNCONNECTED_TIMEOUT => Some(Verdict::Vanished),
             Some(silent) if silent > RESUME_TIMEOUT || closed || lost.is_some() => Some(Verdict::Vanished),
             Some(_) => None,
             None if closed || broken => Some(Verdict::StartOver("a media connection is closed")),
-            None if lost.is_some_and(|lost| lost > MEDIA_TIMEOUT) => Some(Verdict::StartOver("media is lost")),
+            None if lost.is_some_and(|lost| lost > MEDIA_TIMEOUT) => {
+                Some(Verdict::StartOver("media is lost"))
+            }
             None if overdue => Some(Verdict::StartOver("an offer was not answered in time")),
-            None if !connected && joined > CONNECT_TIMEOUT => Some(Verdict::StartOver("media did not connect")),
+            None if !connected && joined > CONNECT_TIMEOUT => {
+                Some(Verdict::StartOver("media did not connect"))
+            }
             None => None,
         }
     }

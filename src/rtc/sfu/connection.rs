@@ -1,0 +1,162 @@
+//! One WebRTC connection and its clockwork.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use str0m::net::{Protocol, Receive};
+use str0m::{Event, IceConnectionState, Input, Output, Rtc};
+use tracing::debug;
+
+use super::guard::guard;
+use super::socket::{Datagram, UdpPort};
+use super::{ConnectionKey, stun};
+
+/// Without anything to do the library is asked at least this often.
+pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(1);
+
+/// One connection.
+pub struct Connection {
+    /// The library's side of it.
+    pub rtc: Rtc,
+    /// ICE and DTLS are done.
+    pub connected: bool,
+    /// Since when ICE has been lost.
+    pub lost_since: Option<Instant>,
+    /// It cannot be used any more.
+    pub closed: bool,
+    pub(super) wake_at: Instant,
+    /// Given something to send since the last flush.
+    pub(super) dirty: bool,
+    /// Where the peer was seen, authenticated.
+    pub(super) addresses: Vec<SocketAddr>,
+    /// Our ICE user fragments that the peer may still use, newest last.
+    pub(super) ufrags: Vec<String>,
+}
+
+/// What was counted; never goes down.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Traffic {
+    /// Datagrams that belonged to nobody.
+    pub stray: u64,
+    /// Datagrams that the kernel did not take.
+    pub unsent: u64,
+}
+
+impl Connection {
+    pub(super) fn new(rtc: Rtc, now: Instant) -> Self {
+        Connection {
+            rtc,
+            connected: false,
+            lost_since: None,
+            closed: false,
+            wake_at: now,
+            dirty: false,
+            addresses: Vec::new(),
+            ufrags: Vec::new(),
+        }
+    }
+
+    /// Its peer was there a moment ago.
+    pub(super) fn is_living(&self) -> bool {
+        !self.closed && self.lost_since.is_none()
+    }
+
+    /// Says goodbye (RTCP BYE, DTLS close_notify) without waiting for an echo.
+    pub(super) fn close(&mut self, now: Instant, port: &UdpPort, traffic: &mut Traffic) {
+        if self.closed {
+            return;
+        }
+        self.closed = true;
+        let _ = guard(|| {
+            let _ = self.rtc.close();
+            let _ = self.rtc.handle_input(Input::Timeout(now));
+            while let Ok(output @ (Output::Transmit(_) | Output::Event(_))) = self.rtc.poll_output() {
+                transmit(&output, port, traffic);
+            }
+        });
+    }
+
+    /// Some(true): a STUN message that proved itself. None: not for this connection.
+    pub(super) fn feed(&mut self, datagram: &Datagram<'_>, known: bool, now: Instant) -> Option<bool> {
+        let Datagram { source, destination, contents } = *datagram;
+        let receive = Receive::new(Protocol::Udp, source, destination, contents).ok()?;
+        let input = Input::Receive(now, receive);
+        if !known && !self.rtc.accepts(&input) {
+            return None;
+        }
+        if let Err(error) = self.rtc.handle_input(input) {
+            debug!(%error, "a connection failed");
+            self.closed = true;
+        }
+        Some(stun::is_stun(contents))
+    }
+
+    /// Lets time pass and sends what is due.
+    pub(super) fn run(
+        &mut self,
+        key: ConnectionKey,
+        now: Instant,
+        port: &UdpPort,
+        events: &mut Vec<(ConnectionKey, Event)>,
+        traffic: &mut Traffic,
+    ) {
+        if self.closed {
+            self.wake_at = now + LONGEST_WAIT;
+            return;
+        }
+        if !matches!(guard(|| self.rtc.handle_input(Input::Timeout(now))), Ok(Ok(()))) {
+            self.closed = true;
+        }
+        self.drain(key, now, port, events, traffic);
+    }
+
+    /// Empties the library: sends, and collects events.
+    pub(super) fn drain(
+        &mut self,
+        key: ConnectionKey,
+        now: Instant,
+        port: &UdpPort,
+        events: &mut Vec<(ConnectionKey, Event)>,
+        traffic: &mut Traffic,
+    ) {
+        let drained = guard(|| {
+            loop {
+                match self.rtc.poll_output() {
+                    Ok(Output::Timeout(at)) => return at,
+                    Ok(Output::Event(event)) => {
+                        self.note(&event, now);
+                        events.push((key, event));
+                    }
+                    Ok(output) => transmit(&output, port, traffic),
+                    Err(error) => {
+                        debug!(%error, "a connection failed");
+                        self.closed = true;
+                        return now + LONGEST_WAIT;
+                    }
+                }
+            }
+        });
+        self.wake_at = drained.unwrap_or(now + LONGEST_WAIT).max(now);
+        self.closed |= drained.is_err() || !self.rtc.is_alive();
+    }
+
+    fn note(&mut self, event: &Event, now: Instant) {
+        match event {
+            Event::Connected => self.connected = true,
+            Event::Closed => self.closed = true,
+            Event::IceConnectionStateChange(IceConnectionState::Disconnected) => {
+                // Before the first connection there is nothing to lose.
+                self.lost_since = self.connected.then_some(now);
+            }
+            Event::IceConnectionStateChange(_) => self.lost_since = None,
+            _ => {}
+        }
+    }
+}
+
+fn transmit(output: &Output, port: &UdpPort, traffic: &mut Traffic) {
+    let Output::Transmit(transmit) = output else { return };
+    if !port.send(transmit.source, transmit.destination, &transmit.contents) {
+        traffic.unsent += 1;
+    }
+}

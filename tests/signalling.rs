@@ -1,0 +1,226 @@
+//! Signalling without an SDK: what is refused, and that nobody else notices.
+
+mod rooms;
+
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use livekit_protocol as proto;
+use prost::Message as _;
+use proto::signal_request::Message as Request;
+use proto::signal_response::Message as Response;
+use roomd::room::{Departure, Event};
+use rooms::{RoomServer, grant};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+
+struct Client(WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>>);
+
+impl Client {
+    async fn open(server: &RoomServer, token: &str, more: &str) -> Client {
+        let url = format!("{}/rtc?protocol=17&access_token={token}{more}", server.ws_url());
+        Client(connect_async(url).await.expect("upgrade").0)
+    }
+
+    async fn join(server: &RoomServer, identity: &str) -> (Client, Box<proto::JoinResponse>) {
+        let mut client = Client::open(server, &server.token("hall", identity), "").await;
+        let Some(Response::Join(join)) = client.next().await else { panic!("no join response") };
+        (client, Box::new(join))
+    }
+
+    async fn send(&mut self, request: Request) {
+        let bytes = proto::SignalRequest { message: Some(request) }.encode_to_vec();
+        self.0.send(Message::Binary(bytes.into())).await.expect("send");
+    }
+
+    /// The next message; None at the end.
+    async fn next(&mut self) -> Option<Response> {
+        loop {
+            let frame = tokio::time::timeout(Duration::from_secs(10), self.0.next()).await.expect("silence");
+            match frame? {
+                Ok(Message::Binary(bytes)) => {
+                    return proto::SignalResponse::decode(bytes).expect("protobuf").message;
+                }
+                Ok(Message::Close(_)) | Err(_) => return None,
+                Ok(_) => {}
+            }
+        }
+    }
+
+    async fn until<T>(&mut self, what: &str, mut pick: impl FnMut(Response) -> Option<T>) -> T {
+        while let Some(response) = self.next().await {
+            if let Some(found) = pick(response) {
+                return found;
+            }
+        }
+        panic!("the connection ended before: {what}");
+    }
+
+    async fn leave_reason(&mut self) -> i32 {
+        self.until("leave", |r| if let Response::Leave(leave) = r { Some(leave.reason) } else { None }).await
+    }
+
+    async fn sees_leave(&mut self, identity: &str) {
+        let gone = proto::participant_info::State::Disconnected as i32;
+        let is = |p: &proto::ParticipantInfo| p.identity == identity && p.state == gone;
+        let pick = |r| matches!(r, Response::Update(u) if u.participants.iter().any(is)).then_some(());
+        self.until("the others are told", pick).await;
+    }
+}
+
+fn offer(sdp: &str) -> Request {
+    Request::Offer(proto::SessionDescription {
+        r#type: "offer".into(),
+        sdp: sdp.into(),
+        ..Default::default()
+    })
+}
+
+async fn get(server: &RoomServer, path: &str) -> String {
+    let mut stream = tokio::net::TcpStream::connect(server.address).await.expect("connect");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: box\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.expect("write");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.expect("read");
+    answer
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_join_response_says_what_clients_need_and_a_subscriber_offer_and_a_fresh_token_follow() {
+    let server = RoomServer::start().await;
+    let (_anna, _) = Client::join(&server, "anna").await;
+    let (mut bert, join) = Client::join(&server, "bert").await;
+    assert_eq!((join.ping_interval, join.ping_timeout), (5, 15));
+    assert!(join.subscriber_primary && join.ice_servers.is_empty());
+    let mimes: Vec<&str> = join.enabled_publish_codecs.iter().map(|codec| codec.mime.as_str()).collect();
+    assert_eq!(mimes, ["audio/opus", "video/h264"]);
+    assert_eq!(join.other_participants.iter().map(|p| p.identity.as_str()).collect::<Vec<_>>(), ["anna"]);
+    let sdp =
+        bert.until("offer", |r| if let Response::Offer(offer) = r { Some(offer.sdp) } else { None }).await;
+    assert!(
+        sdp.contains("m=application") && sdp.contains("a=ice-lite") && sdp.contains(" 127.0.0.1 "),
+        "{sdp}"
+    );
+    let fresh = bert.until("token", |r| if let Response::RefreshToken(t) = r { Some(t) } else { None }).await;
+    server.keys.verify(&fresh, roomd::base::clock::wall()).expect("valid");
+    bert.send(Request::PingReq(proto::Ping { timestamp: 42, rtt: 1 })).await;
+    let pong = |r| if let Response::PongResp(pong) = r { Some(pong.last_ping_timestamp) } else { None };
+    assert_eq!(bert.until("pong", pong).await, 42);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_sends_nonsense_is_put_out_and_nobody_else_notices() {
+    let server = RoomServer::start().await;
+    let (mut anna, _) = Client::join(&server, "anna").await;
+    let two_codecs = "v=0\r\no=- 1 2 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0 1\r\n\
+        m=audio 9 UDP/TLS/RTP/SAVPF 108\r\na=mid:0\r\na=rtpmap:108 opus/48000/2\r\n\
+        m=video 9 UDP/TLS/RTP/SAVPF 108\r\na=mid:1\r\na=rtpmap:108 H264/90000\r\n";
+    let state_mismatch = proto::DisconnectReason::StateMismatch as i32;
+    for (identity, sdp) in [("empty", ""), ("nonsense", "v=0\r\nm=\r\n"), ("two-codecs", two_codecs)] {
+        let (mut mallory, _) = Client::join(&server, identity).await;
+        mallory.send(offer(sdp)).await;
+        assert_eq!(mallory.leave_reason().await, state_mismatch, "{identity}");
+        anna.sees_leave(identity).await;
+    }
+    let (mut mallory, _) = Client::join(&server, "bytes").await;
+    mallory.0.send(Message::Binary(vec![0xff; 40].into())).await.expect("send");
+    assert_eq!(mallory.leave_reason().await, state_mismatch);
+    anna.sees_leave("bytes").await;
+    let (mut mallory, _) = Client::join(&server, "long").await;
+    let _ = mallory.0.send(Message::Binary(vec![0; 70 * 1024].into())).await;
+    anna.sees_leave("long").await;
+    while mallory.next().await.is_some() {}
+    let (mut mallory, _) = Client::join(&server, "answer").await;
+    let answer =
+        proto::SessionDescription { r#type: "answer".into(), sdp: "v=0\r\n".into(), ..Default::default() };
+    mallory.send(Request::Answer(answer)).await;
+    assert_eq!(mallory.leave_reason().await, state_mismatch);
+    anna.sees_leave("answer").await;
+    // The one who did nothing wrong is still served.
+    anna.send(Request::Ping(1)).await;
+    anna.until("pong", |r| matches!(r, Response::Pong(_)).then_some(())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_are_checked_before_the_upgrade_and_v1_is_not_spoken() {
+    let server = RoomServer::start().await;
+    let token = server.token("hall", "anna");
+    assert!(get(&server, &format!("/rtc/validate?access_token={token}")).await.ends_with("success"));
+    assert!(get(&server, "/rtc/validate").await.starts_with("HTTP/1.1 401"));
+    assert!(get(&server, "/rtc/validate?access_token=a.b.c").await.starts_with("HTTP/1.1 401"));
+    let mut none = grant("hall", "anna");
+    none.room_join = false;
+    let none = server.token_for(&none);
+    assert!(get(&server, &format!("/rtc/validate?access_token={none}")).await.starts_with("HTTP/1.1 403"));
+    for path in ["/rtc/v1", "/rtc/v1/validate", "/rtc"] {
+        let answer = get(&server, &format!("{path}?access_token={token}")).await;
+        assert!(answer.starts_with("HTTP/1.1 404"), "{path}: {answer}");
+    }
+    let refused = connect_async(format!("{}/rtc?access_token=x", server.ws_url())).await;
+    assert!(refused.unwrap_err().to_string().contains("401"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stays_end_by_replacement_removal_the_rooms_end_and_what_cannot_be_resumed() {
+    let server = RoomServer::start().await;
+    let mut events = server.handle.events();
+    let (mut first, _) = Client::join(&server, "anna").await;
+    let (mut second, _) = Client::join(&server, "anna").await;
+    assert_eq!(first.leave_reason().await, proto::DisconnectReason::DuplicateIdentity as i32);
+    assert!(server.handle.remove_participant("hall", "anna").await);
+    assert_eq!(second.leave_reason().await, proto::DisconnectReason::ParticipantRemoved as i32);
+    assert!(!server.handle.remove_participant("hall", "anna").await);
+    let (mut third, _) = Client::join(&server, "carl").await;
+    assert!(server.handle.end_room("hall").await);
+    assert_eq!(third.leave_reason().await, proto::DisconnectReason::RoomDeleted as i32);
+    assert!(!server.handle.end_room("hall").await);
+    let more = "&reconnect=1&sid=PA_nobody";
+    let mut late = Client::open(&server, &server.token("hall", "anna"), more).await;
+    let Some(Response::Leave(leave)) = late.next().await else { panic!("no leave") };
+    assert_eq!(leave.action, proto::leave_request::Action::Reconnect as i32);
+    let mut departures = Vec::new();
+    while let Ok(event) = events.try_recv() {
+        if let Event::ParticipantLeft { departure, .. } = event {
+            departures.push(departure);
+        }
+    }
+    assert_eq!(departures, [Departure::Replaced, Departure::Removed, Departure::RoomEnded]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn grants_are_enforced_and_hidden_participants_unseen() {
+    let server = RoomServer::start().await;
+    let mut ghost = grant("hall", "ghost");
+    (ghost.hidden, ghost.can_publish) = (true, false);
+    let (mut anna, _) = Client::join(&server, "anna").await;
+    let mut ghost = Client::open(&server, &server.token_for(&ghost), "").await;
+    let Some(Response::Join(join)) = ghost.next().await else { panic!("no join response") };
+    assert_eq!(join.other_participants.len(), 1);
+    let request = proto::AddTrackRequest { cid: "c".into(), r#type: 1, ..Default::default() };
+    ghost.send(Request::AddTrack(request.clone())).await;
+    let refused = |r| if let Response::RequestResponse(r) = r { Some(r.reason) } else { None };
+    assert_eq!(ghost.until("refusal", refused).await, proto::request_response::Reason::NotAllowed as i32);
+    anna.send(Request::AddTrack(request)).await;
+    let mut seen = Vec::new();
+    let published = |r| match r {
+        Response::TrackPublished(published) => Some(published.cid),
+        Response::Update(update) => {
+            seen.extend(update.participants.into_iter().map(|p| p.identity));
+            None
+        }
+        _ => None,
+    };
+    assert_eq!(anna.until("published", published).await, "c");
+    assert!(!seen.contains(&"ghost".to_owned()), "{seen:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_vanishes_before_media_connects_is_gone_within_seconds() {
+    let server = RoomServer::start().await;
+    let (anna, _) = Client::join(&server, "anna").await;
+    drop(anna);
+    let mut rooms = server.handle.watch_rooms();
+    let gone = rooms.wait_for(|s| s.rooms.iter().any(|room| room.participants.is_empty()));
+    tokio::time::timeout(Duration::from_secs(15), gone).await.expect("gone").expect("server runs");
+}
