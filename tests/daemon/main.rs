@@ -9,6 +9,7 @@ mod guest;
 mod http;
 mod lan;
 mod network;
+mod page;
 mod parts;
 mod process;
 mod recording;

@@ -1,0 +1,90 @@
+// The owner in headless Chromium: opens an admin link, looks at the box's page, records, plays the recording.
+//
+// Input: one JSON argument {link, profile, record_ms, screenshots: {file: {width, height}}}. Output: one JSON line
+// {second_use, picture, guest_link, during, after, played}.
+import { createRequire } from 'node:module';
+
+const require = createRequire(process.env.ROOMD_TEST_NODE_MODULES + '/');
+const { chromium } = require('playwright-core');
+const wish = JSON.parse(process.argv[2]);
+
+const context = await chromium.launchPersistentContext(wish.profile, {
+  executablePath: process.env.ROOMD_TEST_CHROMIUM ?? '/usr/bin/chromium',
+  headless: true,
+  viewport: { width: 1280, height: 800 },
+  args: [
+    '--headless=new', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
+    '--disable-background-networking', '--disable-component-update', '--disable-sync',
+    '--allow-loopback-in-peer-connection', '--autoplay-policy=no-user-gesture-required',
+  ],
+});
+const patience = { timeout: 20_000 };
+const seen = {};
+try {
+  const page = await context.newPage();
+  page.on('console', (message) => console.error('console:', message.text()));
+  page.on('pageerror', (error) => console.error('pageerror:', error.message));
+  page.on('response', (response) => {
+    if (response.status() >= 400) console.error('response:', response.status(), response.url().split('?')[0]);
+  });
+  const address = new URL(wish.link).origin;
+  await page.goto(address);
+  await page.locator('#signed-out').waitFor({ state: 'visible', ...patience });
+  seen.without_link = await page.locator('#signed-out').innerText();
+
+  await page.goto(wish.link);
+  await page.locator('#app').waitFor({ state: 'visible', ...patience });
+  const again = await context.newPage();
+  const refused = await again.goto(wish.link);
+  seen.second_use = { status: refused.status(), text: await again.locator('body').innerText() };
+  await again.close();
+
+  // Live once the box is in a room; before that one JPEG a second.
+  const picture = page.getByTestId('picture');
+  await page.waitForFunction(() => document.querySelector('#picture').dataset.mode !== 'none', null, patience);
+  seen.first_mode = await picture.getAttribute('data-mode');
+  await page.waitForFunction(() => document.querySelector('#picture').dataset.mode === 'webrtc', null, patience);
+  seen.picture = await page.evaluate(() => {
+    const video = document.querySelector('#picture-video');
+    const box = video.getBoundingClientRect();
+    return { width: video.videoWidth, height: video.videoHeight, shown: box.width > 100 && box.height > 50 };
+  });
+  await page.waitForFunction(() => document.querySelector('#guest-link').href !== '', null, patience);
+  seen.guest_link = await page.getByTestId('guest-link').getAttribute('href');
+  await shoot(page, '');
+
+  const state = () => page.evaluate(async () => (await fetch('/box/state')).json());
+  await page.locator('#record:not([disabled])').click(patience);
+  await page.locator('#state-recording[data-state=recording]').waitFor(patience);
+  await page.waitForTimeout(wish.record_ms);
+  seen.during = await state();
+  seen.words = await page.getByTestId('state-recording').innerText();
+  await shoot(page, '-recording');
+  await page.locator('#record[data-state=on]:not([disabled])').click(patience);
+  await page.locator('#state-recording[data-state=off]').waitFor(patience);
+  seen.after = await state();
+
+  const row = page.getByTestId(`recording-${seen.during.recording.id}`);
+  await row.getByRole('button').click(patience);
+  await page.waitForFunction(() => document.querySelector('#player-video').currentTime > 1, null, patience);
+  seen.played = await page.evaluate(() => {
+    const video = document.querySelector('#player-video');
+    return { width: video.videoWidth, height: video.videoHeight, duration: video.duration, error: video.error?.message };
+  });
+  await shoot(page, '-player');
+  await page.locator('#player-close').click();
+  await page.setViewportSize({ width: 1280, height: 800 });
+  seen.row = await row.innerText();
+  console.log(JSON.stringify(seen));
+} finally {
+  await context.close();
+}
+
+async function shoot(page, which) {
+  for (const [name, size] of Object.entries(wish.screenshots ?? {})) {
+    await page.setViewportSize(size);
+    await page.screenshot({ path: name.replace('.png', `${which}.png`) });
+    const width = await page.evaluate(() => document.documentElement.scrollWidth);
+    if (width > size.width) throw new Error(`the page is ${width} wide in a window of ${size.width}`);
+  }
+}
