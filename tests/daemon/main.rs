@@ -1,11 +1,15 @@
 //! The whole daemon: a real `roomd` process with a real broker, browser, disk and film.
 
+mod broker;
 mod call;
+mod ctl;
+mod disk;
 mod film;
 mod gate;
 mod guest;
 mod http;
 mod lan;
+mod mqtt;
 mod network;
 mod page;
 mod parts;
