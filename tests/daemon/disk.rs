@@ -32,17 +32,16 @@ impl Drop for TinyDisk {
     }
 }
 
-#[test]
-fn a_disk_that_fills_ends_the_recording_with_a_whole_file_and_nothing_else() {
+/// Records until `disk` has less than `min_free` or nothing left, and checks what came of it.
+fn fill(min_free: &str, other_bytes: usize) {
     let disk = TinyDisk::new("3m");
-    let config = format!(
-        "[recording]\ndir = \"{}\"\nmin_free = \"1MiB\"\n[room]\nname = \"lobby\"",
-        disk.0.path().display()
-    );
+    let folder = disk.0.path().display();
+    let config =
+        format!("[recording]\ndir = \"{folder}\"\nmin_free = \"{min_free}\"\n[room]\nname = \"lobby\"");
     let mut roomd = Roomd::start(&config);
     roomd.wait_for("the box in its room", |roomd| roomd.state()["room"]["status"] == "joined");
-    // The rest of it is somebody else's: less than two seconds of the test picture fit.
-    std::fs::write(disk.0.path().join("other"), vec![0; 1700 * 1024]).expect("there is room for it");
+    // Most of it is somebody else's: little of the test picture fits.
+    std::fs::write(disk.0.path().join("other"), vec![0; other_bytes]).expect("there is room for it");
     assert_eq!(roomd.ask(&["record", "on"])["ok"], true);
     roomd.wait_for("the disk to be full", |roomd| roomd.state()["recording"]["status"] == "disk_full");
     let state = roomd.state();
@@ -50,19 +49,11 @@ fn a_disk_that_fills_ends_the_recording_with_a_whole_file_and_nothing_else() {
     assert!(reason.contains("free") || reason.contains("space"), "{state}");
     assert_eq!(state["room"]["status"], "joined", "the rest goes on: {state}");
     assert_eq!(state["camera"]["status"], "running", "{state}");
-
-    let folder = disk.0.path().join("box");
-    let files: Vec<PathBuf> = std::fs::read_dir(folder)
-        .expect("the recording's folder")
-        .map(|entry| entry.expect("an entry").path())
-        .collect();
-    assert_eq!(files.len(), 1, "{files:?}");
-    let whole = |file: &PathBuf| {
-        film::decodes_without_error(file);
-        film::duration(&film::probe(file))
-    };
     roomd.wait_for("the recording to have ended", |roomd| roomd.log().contains("recording stopped"));
-    assert!(whole(&files[0]) > 0.3, "{files:?}");
+    let files = recordings(&disk);
+    assert_eq!(files.len(), 1, "{files:?}");
+    film::decodes_without_error(&files[0]);
+    assert!(film::duration(&film::probe(&files[0])) > 0.3, "{files:?}");
 
     // Room again: the next order records again.
     std::fs::remove_file(disk.0.path().join("other")).expect("it was there");
@@ -73,4 +64,19 @@ fn a_disk_that_fills_ends_the_recording_with_a_whole_file_and_nothing_else() {
     });
     assert_eq!(roomd.ask(&["record", "off"])["ok"], true);
     roomd.stop();
+}
+
+fn recordings(disk: &TinyDisk) -> Vec<PathBuf> {
+    let folder = std::fs::read_dir(disk.0.path().join("box")).expect("the recording's folder");
+    folder.map(|entry| entry.expect("an entry").path()).collect()
+}
+
+#[test]
+fn a_recording_ends_whole_before_it_takes_the_free_space_that_shall_stay() {
+    fill("1MiB", 1700 * 1024);
+}
+
+#[test]
+fn a_recording_that_meets_a_full_disk_in_the_middle_of_a_part_ends_whole() {
+    fill("1KiB", 2800 * 1024);
 }
