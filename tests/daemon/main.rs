@@ -2,12 +2,16 @@
 // Real processes take real time, and a test that cannot go on may panic.
 #![allow(clippy::disallowed_methods)]
 
+mod broker;
 mod call;
+mod ctl;
+mod disk;
 mod film;
 mod gate;
 mod guest;
 mod http;
 mod lan;
+mod mqtt;
 mod network;
 mod page;
 mod parts;
