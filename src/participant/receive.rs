@@ -76,7 +76,7 @@ fn voice_of<'a>(
     listener: &dyn Listener,
 ) -> Option<&'a mut Voice> {
     match voices.entry(ssrc) {
-        Entry::Occupied(known) => Some(known.into_mut()),
+        Entry::Occupied(voice) => Some(voice.into_mut()),
         Entry::Vacant(place) => match Voice::new(source, listener) {
             Ok(voice) => Some(place.insert(voice)),
             Err(error) => {
