@@ -1,5 +1,8 @@
 //! The whole daemon: a real `roomd` process with a real broker, browser, disk and film.
 
+mod bad_datagrams;
+mod bad_signalling;
+mod bad_tokens;
 mod broker;
 mod call;
 mod ctl;
@@ -12,6 +15,7 @@ mod lan;
 mod mqtt;
 mod network;
 mod page;
+mod pair;
 mod parts;
 mod process;
 mod recording;
