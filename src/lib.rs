@@ -11,6 +11,7 @@
 //! Each layer may use only those above it; `tests/rules.rs` checks the arrows. `design/architecture.md` is the map.
 #![warn(missing_docs)]
 #![deny(unsafe_code)]
+#![warn(clippy::unwrap_used)]
 
 // L0
 pub mod base;

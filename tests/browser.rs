@@ -1,4 +1,6 @@
 //! The unmodified JS SDK in headless Chromium against the room server.
+// Real processes take real time, and a test that cannot go on may panic.
+#![allow(clippy::disallowed_methods)]
 
 mod rooms;
 
@@ -9,9 +11,13 @@ use rooms::{RoomServer, run_script, tool};
 const MODULES: &str = "ROOMD_TEST_NODE_MODULES";
 const WHAT: &str = "a node_modules folder with playwright-core and livekit-client";
 
+/// Two browsers at once starve each other on two cores: one test at a time.
+static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 #[tokio::test(flavor = "multi_thread")]
 async fn two_pages_decode_each_others_simulcast_without_a_freeze() {
     let Some(modules) = tool(MODULES, WHAT) else { return };
+    let _alone = ALONE.lock().await;
     let server = RoomServer::start().await;
     let (a, b) = (server.token("lobby", "anna"), server.token("lobby", "bert"));
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/browser/call.mjs");
@@ -33,6 +39,7 @@ async fn two_pages_decode_each_others_simulcast_without_a_freeze() {
 #[tokio::test(flavor = "multi_thread")]
 async fn layers_switch_tracks_come_back_stays_resume_and_second_joins_replace() {
     let Some(modules) = tool(MODULES, WHAT) else { return };
+    let _alone = ALONE.lock().await;
     let server = RoomServer::start().await;
     let (a, b) = (server.token("lobby", "anna"), server.token("lobby", "bert"));
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/browser/changes.mjs");

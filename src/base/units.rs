@@ -64,7 +64,7 @@ impl Size {
         let (w, h) = text.split_once('x')?;
         let size = Size::new(w.parse().ok()?, h.parse().ok()?);
         let fits = (160..=3840).contains(&size.width) && (90..=2160).contains(&size.height);
-        (fits && size.width % 2 == 0 && size.height % 2 == 0).then_some(size)
+        (fits && size.width.is_multiple_of(2) && size.height.is_multiple_of(2)).then_some(size)
     }
 
     /// This size divided by `by` in both directions, rounded down to even.

@@ -166,15 +166,16 @@ fn server(reader: &mut Reader, credentials: Option<&Path>) -> Option<ServerSetti
         "auto" => Some(None),
         _ => text.parse::<IpAddr>().ok().map(Some),
     });
-    let codecs = reader.get("server", "codecs", "a list of \"opus\", \"h264\" and \"vp8\"", |value, environment| {
-        let texts: Vec<&str> = match value {
-            toml::Value::Array(items) => items.iter().map(toml::Value::as_str).collect::<Option<_>>()?,
-            toml::Value::String(text) if environment => text.split(',').map(str::trim).collect(),
-            _ => return None,
-        };
-        let known = |text: &&str| matches!(*text, "opus" | "h264" | "vp8");
-        texts.iter().all(known).then(|| texts.into_iter().map(str::to_owned).collect::<Vec<_>>())
-    });
+    let codecs =
+        reader.get("server", "codecs", "a list of \"opus\", \"h264\" and \"vp8\"", |value, environment| {
+            let texts: Vec<&str> = match value {
+                toml::Value::Array(items) => items.iter().map(toml::Value::as_str).collect::<Option<_>>()?,
+                toml::Value::String(text) if environment => text.split(',').map(str::trim).collect(),
+                _ => return None,
+            };
+            let known = |text: &&str| matches!(*text, "opus" | "h264" | "vp8");
+            texts.iter().all(known).then(|| texts.into_iter().map(str::to_owned).collect::<Vec<_>>())
+        });
     let settings = ServerSettings {
         listen,
         listen_tls: listen_tls.unwrap_or_else(|| Some(SocketAddr::from(([0, 0, 0, 0], 7443)))),

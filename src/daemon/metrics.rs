@@ -62,7 +62,11 @@ impl Collector for RoomsCollector {
             ("packets_forwarded", "RTP packets given to subscribers", &counters.packets_forwarded),
             ("nacks", "NACKs received and sent", &counters.nacks),
             ("keyframes_wanted", "Keyframes that subscribers asked for", &counters.keyframes_wanted),
-            ("keyframes_requested", "Keyframes that publishers were asked for", &counters.keyframes_requested),
+            (
+                "keyframes_requested",
+                "Keyframes that publishers were asked for",
+                &counters.keyframes_requested,
+            ),
             ("data_messages", "Data messages forwarded", &counters.data_messages),
             ("data_lost", "Data messages that a subscriber did not take", &counters.data_lost),
             ("stray_datagrams", "Datagrams that belonged to nobody", &counters.stray_datagrams),

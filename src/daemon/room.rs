@@ -9,14 +9,13 @@ use tracing::{info, warn};
 
 use super::media::MediaHub;
 use super::supervise::{Board, Health, Subsystem, supervise};
-use crate::audio::{Mixer, MixerSource};
 use crate::base::Shutdown;
 use crate::base::clock;
 use crate::config::RoomToken;
 use crate::control::{
     Code, Command, ControlHandle, MicrophoneSet, Origin, Reply, Room, RoomJoin, RoomStatus, StatePublisher,
 };
-use crate::participant::{self, Event, Listener, PcmSink, TokenSource, VideoConfig};
+use crate::participant::{self, Event, Listener, TokenSource, VideoConfig};
 use crate::room::Grant;
 use crate::room::token::Keys;
 
@@ -125,7 +124,7 @@ impl Rooms {
     fn start(&self, config: participant::Config) -> Subsystem {
         let (stream, muted, left) =
             (self.hub.stream.clone(), self.hub.mute.clone(), self.left_sender.clone());
-        let listener: Arc<dyn Listener> = Arc::new(Heard(self.hub.mixer.clone()));
+        let listener: Arc<dyn Listener> = Arc::new(self.hub.mixer.clone());
         let (state, control) = (self.state.clone(), self.control.clone());
         let run = move |shutdown: Shutdown| {
             let (state, control, left) = (state.clone(), control.clone(), left.clone());
@@ -258,21 +257,4 @@ fn tell_room(state: &StatePublisher, status: RoomStatus, reason: Option<String>,
             room.participants = participants.unwrap_or(room.participants);
         }
     });
-}
-
-/// The others are heard through the mixer.
-struct Heard(Mixer);
-
-impl Listener for Heard {
-    fn source(&self, _identity: &str, _track_sid: &str) -> Box<dyn PcmSink> {
-        Box::new(HeardSource(self.0.source()))
-    }
-}
-
-struct HeardSource(MixerSource);
-
-impl PcmSink for HeardSource {
-    fn push(&mut self, samples: &[i16]) {
-        self.0.push(samples);
-    }
 }

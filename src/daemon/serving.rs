@@ -11,9 +11,9 @@ use crate::control::ControlHandle;
 use crate::media::LatestPicture;
 use crate::record;
 use crate::room::token::Keys;
+use crate::rtc::sfu::{Codecs, NodeIp};
 use crate::server::admin::Admin;
 use crate::server::http::{self, Health, Http, RecordingEntry, Recordings};
-use crate::rtc::sfu::{Codecs, NodeIp};
 use crate::server::{keys, signal, tls};
 use crate::store::Store;
 

@@ -3,6 +3,7 @@
 mod reorder;
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -74,13 +75,16 @@ fn voice_of<'a>(
     source: Source,
     listener: &dyn Listener,
 ) -> Option<&'a mut Voice> {
-    if !voices.contains_key(&ssrc) {
-        match Voice::new(source, listener) {
-            Ok(voice) => _ = voices.insert(ssrc, voice),
-            Err(error) => tracing::error!(%error, "no decoder for a received track"),
-        }
+    match voices.entry(ssrc) {
+        Entry::Occupied(voice) => Some(voice.into_mut()),
+        Entry::Vacant(place) => match Voice::new(source, listener) {
+            Ok(voice) => Some(place.insert(voice)),
+            Err(error) => {
+                tracing::error!(%error, "no decoder for a received track");
+                None
+            }
+        },
     }
-    voices.get_mut(&ssrc)
 }
 
 /// One received track.

@@ -52,7 +52,8 @@ struct Driver {
     left: Option<String>,
 }
 
-/// What ended a wait.
+/// What ended a wait. One at a time, moved once: boxing would buy nothing.
+#[allow(clippy::large_enum_variant)]
 enum Happened {
     Input(Input),
     Opened(Result<Opened, OpenError>),

@@ -56,7 +56,8 @@ impl From<SessionError> for Input {
     }
 }
 
-/// What a session waits for.
+/// What a session waits for. One at a time, moved once: boxing would buy nothing.
+#[allow(clippy::large_enum_variant)]
 pub(super) enum Wake {
     Signal(Result<Response, SignalError>),
     Peer(Side, PeerEvent),

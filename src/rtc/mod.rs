@@ -1,5 +1,5 @@
 //! L3: WebRTC endpoints and sockets; hides the libraries that speak it.
 
 pub mod peer;
-pub mod signal;
 pub mod sfu;
+pub mod signal;

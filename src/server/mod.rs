@@ -4,5 +4,5 @@ pub mod admin;
 pub mod http;
 pub mod keys;
 mod private_file;
-pub mod tls;
 pub mod signal;
+pub mod tls;

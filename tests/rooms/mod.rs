@@ -31,7 +31,8 @@ impl RoomServer {
             .with_writer(std::io::stderr)
             .try_init();
         let shutdown = Shutdown::new();
-        let config = Config { rtc_udp: 0, node_ip: NodeIp::Auto, codecs: Codecs::default() };
+        let node_ip = NodeIp::Fixed(std::net::Ipv4Addr::LOCALHOST.into());
+        let config = Config { rtc_udp: 0, node_ip, codecs: Codecs::default() };
         let handle = signal::start(config, shutdown.clone()).expect("room server");
         let keys = Arc::new(Keys::new(BTreeMap::from([(KEY.into(), SECRET.into())])).expect("keys"));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("listener");

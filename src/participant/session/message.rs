@@ -72,7 +72,13 @@ impl Session {
 
     async fn answered(&mut self, sdp: String) -> Result<Option<Input>, SessionError> {
         let Some(publisher) = &self.publisher else { return Ok(None) };
+        let refused = video_refused(&sdp);
         publisher.answer(sdp).await?;
+        if refused && self.context.config.video.is_some() {
+            tracing::warn!("the room takes no H.264: the camera is not published");
+            self.demand.video_muted = true;
+            self.update_wants();
+        }
         Ok(std::mem::take(&mut self.resuming).then_some(Input::Resumed))
     }
 
@@ -131,5 +137,22 @@ impl Session {
             None => {}
         }
         Ok(())
+    }
+}
+
+/// Whether an answer turned our picture down (port 0, RFC 3264 §6).
+fn video_refused(sdp: &str) -> bool {
+    sdp.lines().any(|line| line.starts_with("m=video 0 "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_picture_that_is_turned_down_is_noticed() {
+        assert!(video_refused("v=0\r\nm=video 0 UDP/TLS/RTP/SAVPF 0\r\n"));
+        assert!(!video_refused("m=audio 0 X 1\r\nm=video 9 UDP/TLS/RTP/SAVPF 108\r\n"));
+        assert!(!video_refused(""));
     }
 }

@@ -74,7 +74,7 @@ export class RoomCard {
       setText(this.link, address);
       this.copy.disabled = false;
       const until = parseTime(made.expires_at);
-      const whose = guest === "" ? "One link is for one person" : `A link for ${guest}`;
+      const whose = guest === "" ? "Any number of guests can use it" : `A link for ${guest}`;
       setText(this.note, until === undefined ? `${whose}.` : `${whose}, valid until ${formatMoment(until)}.`);
       this.guest.value = "";
     } catch (error) {

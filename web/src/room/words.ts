@@ -16,7 +16,7 @@ export function endingOf(reason: DisconnectReason | undefined): Ending {
     case DisconnectReason.DUPLICATE_IDENTITY:
       return {
         title: "You joined somewhere else",
-        text: "This link is now in use in another window or on another device. One link is for one person.",
+        text: "You have joined from another window or another device.",
         again: true,
       };
     case DisconnectReason.PARTICIPANT_REMOVED:
