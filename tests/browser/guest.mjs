@@ -1,7 +1,7 @@
 // A guest in headless Chromium: opens a guest link, joins, watches the box for a while and says what it saw.
 //
 // Input: one JSON argument {link, identity, seconds, sound, profile, screenshots, ignoreCertificates}. Output: one JSON line
-// {elapsed_s, decoded, dropped, freezes, presented, readable, distinct, latency_ms: [..], audio: {...}}.
+// {elapsed_s, decoded, dropped, freezes, presented, read, readable, distinct, latency_ms: [..], audio: {...}}.
 import { createRequire } from 'node:module';
 
 const require = createRequire(process.env.ROOMD_TEST_NODE_MODULES + '/');
@@ -47,8 +47,6 @@ try {
 // Runs in the page.
 async function watch({ identity, seconds }) {
   const video = document.querySelector(`[data-testid="tile-${identity}"] video`);
-  const canvas = document.createElement('canvas');
-  const context = canvas.getContext('2d', { willReadFrequently: true });
   const room = window.__roomd.room;
   const track = (kind) => [...room.remoteParticipants.get(identity).trackPublications.values()]
     .find((publication) => publication.kind === kind)?.track;
@@ -58,20 +56,19 @@ async function watch({ identity, seconds }) {
   };
 
   // The same reading as src/capture/timestamp.rs: 2 rows of 32 cells, most significant bit first, 48 bits of time in
-  // 100 µs, then CRC-16/CCITT-FALSE.
-  const read = () => {
-    const cell = video.videoWidth / 32;
-    canvas.width = video.videoWidth;
-    canvas.height = Math.ceil(cell * 2);
-    context.drawImage(video, 0, 0);
-    const pixels = context.getImageData(0, 0, canvas.width, canvas.height).data;
+  // 100 µs, then CRC-16/CCITT-FALSE. The luma plane comes first in every format that the decoder gives.
+  const read = async (frame) => {
+    const cell = frame.codedWidth / 32;
+    const rect = { x: 0, y: 0, width: frame.codedWidth, height: Math.ceil(cell) * 2 };
+    const plane = new Uint8Array(frame.allocationSize({ rect }));
+    const [{ offset, stride }] = await frame.copyTo(plane, { rect });
     const bits = [];
     for (let row = 0; row < 2; row++) {
       for (let column = 0; column < 32; column++) {
         let sum = 0, count = 0;
         for (let y = Math.ceil((row + 0.25) * cell); y < (row + 0.75) * cell; y++) {
           for (let x = Math.ceil((column + 0.25) * cell); x < (column + 0.75) * cell; x++) {
-            sum += pixels[(y * canvas.width + x) * 4 + 1];
+            sum += plane[offset + y * stride + x];
             count++;
           }
         }
@@ -88,23 +85,38 @@ async function watch({ identity, seconds }) {
     return crc === byte(48) * 256 + byte(56) ? bytes.reduce((value, next) => value * 256 + next, 0) : undefined;
   };
 
+  // Every frame as it leaves the decoder. What the page's compositor shows of them depends on the machine's load.
   const shown = [], latency = [];
-  let presented = 0, running = true;
-  const each = () => {
-    if (!running) return;
-    presented++;
-    const at = read();
-    if (at !== undefined) {
-      shown.push(at);
-      latency.push(Date.now() - at / 10);
+  let frames = 0, running = true;
+  const processor = new MediaStreamTrackProcessor({ track: track('video').mediaStreamTrack, maxBufferSize: 30 });
+  const reader = processor.readable.getReader();
+  const reading = (async () => {
+    for (;;) {
+      const { value: frame, done } = await reader.read();
+      if (done || !running) {
+        frame?.close();
+        return;
+      }
+      const arrived = Date.now();
+      frames++;
+      const at = await read(frame);
+      frame.close();
+      if (at !== undefined) {
+        shown.push(at);
+        latency.push(arrived - at / 10);
+      }
     }
-    video.requestVideoFrameCallback(each);
-  };
+  })();
   const first = await stats('video');
-  video.requestVideoFrameCallback(each);
+  const presentedBefore = video.getVideoPlaybackQuality().totalVideoFrames;
+  frames = shown.length = latency.length = 0;
   await new Promise((done) => setTimeout(done, seconds * 1000));
-  running = false;
   const last = await stats('video');
+  const presented = video.getVideoPlaybackQuality().totalVideoFrames - presentedBefore;
+  const readFrames = frames;
+  running = false;
+  await reader.cancel();
+  await reading;
   const sound = await stats('audio');
   latency.sort((a, b) => a - b);
   const share = (of) => latency[Math.min(latency.length - 1, Math.floor(latency.length * of))];
@@ -115,6 +127,7 @@ async function watch({ identity, seconds }) {
     freezes: (last.freezeCount ?? 0) - (first.freezeCount ?? 0),
     width: video.videoWidth,
     presented,
+    read: readFrames,
     readable: shown.length,
     distinct: new Set(shown).size,
     latency_ms: { p50: share(0.5), p95: share(0.95), max: share(1) },

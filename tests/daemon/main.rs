@@ -2,6 +2,9 @@
 // Real processes take real time, and a test that cannot go on may panic.
 #![allow(clippy::disallowed_methods)]
 
+mod bad_datagrams;
+mod bad_signalling;
+mod bad_tokens;
 mod broker;
 mod call;
 mod ctl;
@@ -14,6 +17,7 @@ mod lan;
 mod mqtt;
 mod network;
 mod page;
+mod pair;
 mod parts;
 mod process;
 mod recording;

@@ -61,6 +61,7 @@ pub fn token_of<'a>(headers: &'a HeaderMap, uri: &'a Uri) -> Option<&'a str> {
         headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).map(str::trim);
     let from_header = authorization.map(|value| match value.split_once(' ') {
         Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => token.trim(),
+        _ if value.eq_ignore_ascii_case("bearer") => "",
         _ => value,
     });
     // A JWT has no character that a query would escape.
@@ -120,7 +121,7 @@ mod tests {
             ("/", "bearer  a.b.c ", Some("a.b.c")),
             ("/", "a.b.c", Some("a.b.c")),
             ("/?access_token=q", "a.b.c", Some("a.b.c")),
-            ("/?access_token=q", "Bearer ", Some("Bearer")),
+            ("/?access_token=q", "Bearer ", None),
             ("/", "", None),
         ] {
             assert_eq!(

@@ -7,7 +7,7 @@ use axum::Router;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::{Query, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use base64::Engine;
@@ -18,6 +18,7 @@ use super::session::{self, Opening};
 use crate::base::clock;
 use crate::room::Grant;
 use crate::room::token::Keys;
+use crate::server::http::token_of;
 
 /// Longest signalling message, in bytes; a longer one ends the connection.
 const MAX_MESSAGE_BYTES: usize = 64 * 1024;
@@ -42,8 +43,8 @@ pub fn routes(handle: Handle, keys: Arc<Keys>) -> Router {
 
 type Params = Query<HashMap<String, String>>;
 
-async fn validate(State(signalling): State<Signalling>, headers: HeaderMap, params: Params) -> Response {
-    match authorize(&signalling.keys, &headers, &params) {
+async fn validate(State(signalling): State<Signalling>, headers: HeaderMap, uri: Uri) -> Response {
+    match authorize(&signalling.keys, &headers, &uri) {
         Ok(_) => "success".into_response(),
         Err((status, reason)) => (status, reason).into_response(),
     }
@@ -52,12 +53,13 @@ async fn validate(State(signalling): State<Signalling>, headers: HeaderMap, para
 async fn connect(
     State(signalling): State<Signalling>,
     headers: HeaderMap,
+    uri: Uri,
     params: Params,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
     // As LiveKit: a plain request finds nothing here.
     let Ok(upgrade) = upgrade else { return StatusCode::NOT_FOUND.into_response() };
-    let grant = match authorize(&signalling.keys, &headers, &params) {
+    let grant = match authorize(&signalling.keys, &headers, &uri) {
         Ok(grant) => grant,
         Err((status, reason)) => return (status, reason).into_response(),
     };
@@ -88,11 +90,9 @@ fn attributes(text: &str) -> HashMap<String, String> {
 fn authorize(
     keys: &Keys,
     headers: &HeaderMap,
-    params: &HashMap<String, String>,
+    uri: &Uri,
 ) -> Result<Grant, (StatusCode, String)> {
-    let header = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let token = header.map(|value| value.strip_prefix("Bearer ").unwrap_or(value).trim());
-    let token = token.or(params.get("access_token").map(String::as_str)).unwrap_or_default();
+    let token = token_of(headers, uri).unwrap_or_default();
     let refused = |reason: String| (StatusCode::UNAUTHORIZED, reason);
     let grant = keys.verify(token, clock::wall()).map_err(|error| refused(error.to_string()))?;
     if !grant.room_join {
