@@ -38,11 +38,14 @@ fn main() {
     for round in 0..ROUNDS {
         let threads = our_round(&pictures);
         let total = share(threads.values().sum());
-        let writing = threads.iter().filter(|(name, _)| name.starts_with("record")).map(|(_, cpu)| *cpu).sum();
+        let writing =
+            threads.iter().filter(|(name, _)| name.starts_with("record")).map(|(_, cpu)| *cpu).sum();
         let encode = share(threads["encode-full"]);
         let (source, whole) = (gstreamer(&raw, dir.path(), false), gstreamer(&raw, dir.path(), true));
         let net = whole - source;
-        println!("round {round}: ours {total:.2} %, GStreamer {net:.2} % ({whole:.2} with {source:.2} for reading)");
+        println!(
+            "round {round}: ours {total:.2} %, GStreamer {net:.2} % ({whole:.2} with {source:.2} for reading)"
+        );
         for (name, cpu) in &threads {
             println!("    {name:<14} {:.2} %", share(*cpu));
         }
@@ -73,7 +76,16 @@ fn decode(film: &Path, raw: &Path) {
     let status = Command::new("ffmpeg")
         .args(["-v", "error", "-y", "-stream_loop", "-1", "-i"])
         .arg(film)
-        .args(["-t", &SECONDS.to_string(), "-vf", "fps=30,scale=1280:720", "-pix_fmt", "yuv420p", "-f", "rawvideo"])
+        .args([
+            "-t",
+            &SECONDS.to_string(),
+            "-vf",
+            "fps=30,scale=1280:720",
+            "-pix_fmt",
+            "yuv420p",
+            "-f",
+            "rawvideo",
+        ])
         .arg(raw)
         .status();
     assert!(status.is_ok_and(|status| status.success()), "ffmpeg decodes the film");
@@ -92,14 +104,16 @@ fn load(raw: &Path) -> Vec<Arc<VideoFrame>> {
 
 /// Feeds one run of pictures and a voice-like sound in real time; CPU by thread.
 fn our_round(pictures: &[Arc<VideoFrame>]) -> BTreeMap<String, Duration> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("net").enable_all();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("net").enable_all();
     let runtime = { runtime }.build().expect("a runtime");
     let dir = tempfile::tempdir().expect("a folder");
     let (frames, sound, stream, shutdown) =
         (VideoFrames::new(), AudioFrames::new(), Stream::new(), Shutdown::new());
     let store = Store::open(&dir.path().join("roomd.db")).expect("a database");
     runtime.block_on(async {
-        let (pictures_in, sound_in, out, stop) = (frames.clone(), sound.clone(), stream.clone(), shutdown.clone());
+        let (pictures_in, sound_in, out, stop) =
+            (frames.clone(), sound.clone(), stream.clone(), shutdown.clone());
         tokio::spawn(async move {
             tokio::join!(
                 codec::full(VideoConfig::default(), &pictures_in, &out, &stop),
@@ -108,7 +122,8 @@ fn our_round(pictures: &[Arc<VideoFrame>]) -> BTreeMap<String, Duration> {
             )
         });
         // Somebody in a room, as far as the encoders can tell.
-        let mut room = stream.subscribe("room", Wants { video: [false, false, true], opus: true, aac: false });
+        let mut room =
+            stream.subscribe("room", Wants { video: [false, false, true], opus: true, aac: false });
         tokio::spawn(async move { while room.recv().await.is_some() {} });
         let config = record::Config { dir: dir.path().join("recordings"), min_free_bytes: 0 };
         let audio = mp4::AudioConfig::aac_lc_48k_mono();
@@ -123,7 +138,10 @@ fn our_round(pictures: &[Arc<VideoFrame>]) -> BTreeMap<String, Duration> {
         let after = thread_cpu();
         let finished = recording.stop().await;
         let pictures = finished.duration().as_secs_f64() * f64::from(FPS);
-        assert!(pictures > f64::from(SECONDS * FPS) * 0.98, "{pictures} pictures recorded: the machine is too slow");
+        assert!(
+            pictures > f64::from(SECONDS * FPS) * 0.98,
+            "{pictures} pictures recorded: the machine is too slow"
+        );
         shutdown.cancel();
         let spent = |(name, cpu): (String, Duration)| {
             let cpu = cpu.saturating_sub(before.get(&name).copied().unwrap_or_default());
@@ -162,7 +180,8 @@ fn voice(index: u32, at: Instant) -> AudioFrame {
     for (offset, sample) in samples.iter_mut().enumerate() {
         let t = f64::from(index) * 0.02 + offset as f64 / 48_000.0;
         let envelope = 0.5 - 0.5 * (std::f64::consts::TAU * 4.0 * t).cos();
-        let tone: f64 = (1..8).map(|n| (std::f64::consts::TAU * 140.0 * f64::from(n) * t).sin() / f64::from(n)).sum();
+        let tone: f64 =
+            (1..8).map(|n| (std::f64::consts::TAU * 140.0 * f64::from(n) * t).sin() / f64::from(n)).sum();
         *sample = (tone * envelope * 3000.0) as i16;
     }
     AudioFrame { captured: clock::media_at(at), samples }
@@ -173,7 +192,8 @@ fn thread_cpu() -> BTreeMap<String, Duration> {
     let mut total: BTreeMap<String, Duration> = BTreeMap::new();
     for entry in std::fs::read_dir("/proc/self/task").expect("/proc").flatten() {
         let read = |file: &str| std::fs::read_to_string(entry.path().join(file)).unwrap_or_default();
-        let nanos = read("schedstat").split_whitespace().next().and_then(|text| text.parse().ok()).unwrap_or(0);
+        let nanos =
+            read("schedstat").split_whitespace().next().and_then(|text| text.parse().ok()).unwrap_or(0);
         *total.entry(read("comm").trim().to_owned()).or_default() += Duration::from_nanos(nanos);
     }
     total
@@ -202,7 +222,11 @@ fn gstreamer(raw: &Path, dir: &Path, encode: bool) -> f64 {
         ),
     };
     let line = format!("{source} {sinks} {sound}");
-    let line = if encode { line } else { line.replacen("! fakesink s.", "! fakesink", 1) + " s. ! queue ! fakesink" };
+    let line = if encode {
+        line
+    } else {
+        line.replacen("! fakesink s.", "! fakesink", 1) + " s. ! queue ! fakesink"
+    };
     let started = Instant::now();
     let mut child = Command::new("gst-launch-1.0")
         .arg("-q")
