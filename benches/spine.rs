@@ -104,9 +104,12 @@ fn load(raw: &Path) -> Vec<Arc<VideoFrame>> {
 
 /// Feeds one run of pictures and a voice-like sound in real time; CPU by thread.
 fn our_round(pictures: &[Arc<VideoFrame>]) -> BTreeMap<String, Duration> {
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("net").enable_all();
-    let runtime = { runtime }.build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("net")
+        .enable_all()
+        .build()
+        .expect("a runtime");
     let dir = tempfile::tempdir().expect("a folder");
     let (frames, sound, stream, shutdown) =
         (VideoFrames::new(), AudioFrames::new(), Stream::new(), Shutdown::new());
