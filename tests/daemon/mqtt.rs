@@ -1,6 +1,6 @@
 //! The daemon at a real broker, ordered by mosquitto's own clients.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -35,6 +35,15 @@ fn a_film_is_recorded_on_command_by_mqtt_and_the_broker_shows_what_the_box_does(
     let commands = info["commands"].to_string();
     assert!(commands.contains("recording.set"), "{info}");
     ear.wait("state", |state| state["camera"]["status"] == "running");
+    let late = broker.listen("late");
+    for leaf in ["status", "info", "state"] {
+        late.wait(leaf, |_| true);
+    }
+    assert!(
+        late.heard().iter().take(3).all(|heard| heard.retained),
+        "kept for who comes late: {:?}",
+        late.heard()
+    );
 
     let reply = broker.ask(&id, "recording.set", r#"{"on": true, "id": "by-mqtt"}"#, "on");
     assert_eq!(
@@ -50,7 +59,7 @@ fn a_film_is_recorded_on_command_by_mqtt_and_the_broker_shows_what_the_box_does(
     let reply = broker.ask(&id, "recording.set", r#"{"on": false}"#, "off");
     assert_eq!(reply["ok"], true, "{reply}");
     ear.wait("state", |now| now["recording"]["on"] == false && now["seq"].as_u64() > state["seq"].as_u64());
-    check_film(&PathBuf::from(state["recording"]["file"].as_str().unwrap_or_default()));
+    check_film(Path::new(state["recording"]["file"].as_str().unwrap_or_default()));
 
     let seqs: Vec<u64> = ear.documents("state").iter().filter_map(|state| state["seq"].as_u64()).collect();
     assert!(
@@ -62,7 +71,7 @@ fn a_film_is_recorded_on_command_by_mqtt_and_the_broker_shows_what_the_box_does(
     assert_eq!(status["reason"], "stopping", "said by the box itself");
 }
 
-fn check_film(file: &PathBuf) {
+fn check_film(file: &Path) {
     let probe = film::probe(file);
     let (video, audio) = (film::stream(&probe, "video"), film::stream(&probe, "audio"));
     assert_eq!((&video["codec_name"], &audio["codec_name"]), (&json!("h264"), &json!("aac")));

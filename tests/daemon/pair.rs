@@ -14,8 +14,6 @@ pub struct Pair {
     pub guest: Roomd,
     /// The server's keys.
     pub keys: Keys,
-    /// The secret among them.
-    pub secret: String,
     /// The server's plain listener.
     pub address: String,
 }
@@ -35,7 +33,7 @@ impl Pair {
             file.display()
         );
         let guest = Roomd::start_in(dir, &config);
-        let mut pair = Pair { server, guest, keys, secret, address };
+        let mut pair = Pair { server, guest, keys, address };
         pair.assert_goes_on("at the start");
         pair
     }
