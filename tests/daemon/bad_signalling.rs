@@ -52,7 +52,7 @@ impl Mallory {
     }
 
     /// Reads until the box hangs up; panics when it does not.
-    fn expect_put_out(mut self, why: &str) {
+    fn await_end(mut self, why: &str) {
         let deadline = Instant::now() + MOMENT;
         while self.0.read().is_ok() {
             assert!(Instant::now() < deadline, "{why}: still connected");
@@ -94,7 +94,7 @@ fn frames_that_are_no_signalling_put_out_their_sender_only() {
         let mut mallory = Mallory::join(&pair);
         // The box may hang up before all of a large one is sent.
         mallory.say(frame.clone());
-        mallory.expect_put_out(&format!("frame {number}"));
+        mallory.await_end(&format!("frame {number}"));
     }
     assert!(pair.metric("roomd_sfu_misbehaved_total") >= before + frames.len() as f64 - 3.0, "it is counted");
     // Random bytes may by chance be a request that is merely without effect.
@@ -186,7 +186,7 @@ fn bad_descriptions_and_senseless_requests_stop_nobody_else() {
     }
     // One request more, of the kind that is answered: the box has got through all before it or hung up.
     mallory.request(Request::Leave(proto::LeaveRequest::default()));
-    mallory.expect_put_out("it has left");
+    mallory.await_end("it has left");
     pair.assert_goes_on("after senseless requests");
     pair.stop();
 }

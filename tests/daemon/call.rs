@@ -7,7 +7,9 @@ use crate::roomd::Roomd;
 use crate::{film, gate};
 
 fn check_beeps(speaker: &Path, seconds: u64) {
-    let beeps = film::beeps(speaker, GUEST_BEEP_HZ);
+    let mut beeps = film::beeps(speaker, GUEST_BEEP_HZ);
+    // A beep lasts 0.12 s: a second start so soon is the same beep behind a moment's hole.
+    beeps.dedup_by(|later, earlier| *later - *earlier < 0.2);
     // The first and last second may be cut by joining and leaving.
     assert!(beeps.len() as u64 + 2 >= seconds, "beeps at {beeps:?}");
     for pair in beeps.windows(2).skip(2) {

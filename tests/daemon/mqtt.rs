@@ -35,6 +35,15 @@ fn a_film_is_recorded_on_command_by_mqtt_and_the_broker_shows_what_the_box_does(
     let commands = info["commands"].to_string();
     assert!(commands.contains("recording.set"), "{info}");
     ear.wait("state", |state| state["camera"]["status"] == "running");
+    let late = broker.listen("late");
+    for leaf in ["status", "info", "state"] {
+        late.wait(leaf, |_| true);
+    }
+    assert!(
+        late.heard().iter().take(3).all(|heard| heard.retained),
+        "kept for who comes late: {:?}",
+        late.heard()
+    );
 
     let reply = broker.ask(&id, "recording.set", r#"{"on": true, "id": "by-mqtt"}"#, "on");
     assert_eq!(
