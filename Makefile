@@ -36,5 +36,5 @@ deny:
 	cargo deny --locked check licenses bans sources
 
 bench:
-	scripts/install.sh test
+	scripts/install.sh bench
 	benches/run.sh

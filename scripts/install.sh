@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what is missing, and says so. Debian 12 or newer with a Rust toolchain is the only thing assumed.
 #
-#   scripts/install.sh build|run|test
+#   scripts/install.sh build|run|test|bench
 #
 # Test parts that are no Debian packages (Python SDK, livekit-server, browser driver, a film) go into
 # $ROOMD_TEST_PARTS (default ~/.cache/roomd-test), outside the clone, and are used again.
@@ -104,9 +104,15 @@ test_parts() {
   browser_parts
 }
 
+bench_parts() {
+  test_parts
+  debian gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-libav
+}
+
 case "${1:-}" in
   build) build ;;
   run) run ;;
   test) test_parts ;;
-  *) echo "usage: scripts/install.sh build|run|test" >&2; exit 2 ;;
+  bench) bench_parts ;;
+  *) echo "usage: scripts/install.sh build|run|test|bench" >&2; exit 2 ;;
 esac

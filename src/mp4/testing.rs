@@ -17,19 +17,8 @@ pub(crate) const START: MediaTime = MediaTime::from_nanos(5_123_456_789);
 
 /// `count` pictures of a moving gradient at 30 Hz, a keyframe every `gop`, `width` x `height`.
 pub(crate) fn pictures(count: usize, gop: usize, width: usize, height: usize) -> Vec<AccessUnit> {
-    pictures_at(count, gop, width, height, 300_000)
-}
-
-/// The same at another bitrate.
-pub(crate) fn pictures_at(
-    count: usize,
-    gop: usize,
-    width: usize,
-    height: usize,
-    bps: u32,
-) -> Vec<AccessUnit> {
     let config = EncoderConfig::new()
-        .bitrate(BitRate::from_bps(bps))
+        .bitrate(BitRate::from_bps(300_000))
         .max_frame_rate(FrameRate::from_hz(30.0))
         .rate_control_mode(RateControlMode::Bitrate)
         .skip_frames(false);
@@ -64,7 +53,7 @@ fn luma_at(x: usize, y: usize, picture: usize) -> u8 {
 }
 
 /// The luma plane of one picture.
-pub(crate) fn drawn(picture: usize, width: usize, height: usize) -> Vec<u8> {
+fn drawn(picture: usize, width: usize, height: usize) -> Vec<u8> {
     (0..width * height).map(|at| luma_at(at % width, at / width, picture)).collect()
 }
 

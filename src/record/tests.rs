@@ -4,9 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::media::{AccessUnit, Stream};
-use crate::mp4::testing::{
-    START, assert_plays, drawn, film, interleaved, pictures, pictures_at, probe, sound,
-};
+use crate::mp4::testing::{assert_plays, film, pictures, probe};
 use crate::mp4::{FragmentMuxer, Index};
 use crate::store::{FileStatus, RecordingRow, Store};
 
@@ -223,53 +221,4 @@ async fn a_file_system_that_fills_ends_the_recording_with_a_whole_file() {
     assert_plays(&finished.files[0].file);
     assert_eq!(store.recordings().unwrap()[0].status, FileStatus::Finished);
     drop(dir);
-}
-
-/// CPU time of this thread so far.
-fn thread_cpu() -> Duration {
-    let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
-    Duration::from_nanos(stat.split(' ').next().unwrap().parse().unwrap())
-}
-
-/// Not a test but the measurement of what recording costs next to encoding, in one run:
-/// `cargo test --release --lib record::tests::cost -- --ignored --nocapture`.
-#[test]
-#[ignore = "a measurement of ten seconds"]
-fn cost_of_recording_720p30_next_to_encoding_it() {
-    use super::{disk::Disk, session::Session, sync::Shared};
-    use std::sync::Arc;
-    let Place { dir: _dir, store, config } = place();
-    let before = thread_cpu();
-    for index in 0..300 {
-        std::hint::black_box(drawn(index, 1280, 720));
-    }
-    let drawing = thread_cpu() - before;
-    let before = thread_cpu();
-    let pictures = pictures_at(300, 60, 1280, 720, 2_000_000);
-    eprintln!("encoding {:?} a second", (thread_cpu() - before).saturating_sub(drawing) / 10);
-    let units = interleaved(pictures, sound(469, START));
-    let bytes: usize = units.iter().map(|unit| unit.data.len()).sum();
-    let shared = Arc::new(Shared::default());
-    let syncing = shared.clone();
-    let syncer = std::thread::spawn(move || {
-        let before = thread_cpu();
-        syncing.run();
-        thread_cpu() - before
-    });
-    let disk = Disk::new(config, store, &request("cost"), shared.clone());
-    let mut session = Session::new(disk, AudioConfig::aac_lc_48k_mono(), 1);
-    let (start, before) = (crate::base::clock::now(), thread_cpu());
-    let mut paced = Duration::ZERO;
-    for unit in &units {
-        let asleep = thread_cpu();
-        crate::base::clock::sleep_until(start + unit.pts.since(units[0].pts));
-        paced += thread_cpu() - asleep;
-        session.push(unit);
-    }
-    let finished = session.finish();
-    let writing = thread_cpu() - before - paced;
-    shared.close();
-    let syncing = syncer.join().unwrap();
-    eprintln!("{} kbit/s, {:?}", bytes * 8 / 10_000, finished.duration());
-    eprintln!("mux and write {:?}, sync {:?} a second", writing / 10, syncing / 10);
 }

@@ -87,11 +87,7 @@ fn attributes(text: &str) -> HashMap<String, String> {
     serde_json::from_slice(&bytes).unwrap_or_default()
 }
 
-fn authorize(
-    keys: &Keys,
-    headers: &HeaderMap,
-    uri: &Uri,
-) -> Result<Grant, (StatusCode, String)> {
+fn authorize(keys: &Keys, headers: &HeaderMap, uri: &Uri) -> Result<Grant, (StatusCode, String)> {
     let token = token_of(headers, uri).unwrap_or_default();
     let refused = |reason: String| (StatusCode::UNAUTHORIZED, reason);
     let grant = keys.verify(token, clock::wall()).map_err(|error| refused(error.to_string()))?;

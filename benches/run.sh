@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# Every figure of benches/README.md. Takes about ten minutes on a machine that should have nothing else to do.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+parts=${ROOMD_TEST_PARTS:-$HOME/.cache/roomd-test}
+target=${CARGO_TARGET_DIR:-target}
+export ROOMD_TEST_FILM=${ROOMD_TEST_FILM:-$parts/bigbuckbunny.mp4}
+
+(cd web && npm run --silent build)
+cargo build --release --locked
+echo "== from frames in memory to encoded stream and MP4, against GStreamer"
+cargo bench --locked --bench spine
+for source in test "file:$ROOMD_TEST_FILM"; do
+  echo "== a box in a call, source $source"
+  "$parts/venv/bin/python" benches/call.py "$target/release/roomd" "$source" 20
+done
