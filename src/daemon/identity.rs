@@ -1,6 +1,7 @@
 //! Who this box is: its id, made at random once and kept in the state directory.
 
 use std::io::Write;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use crate::base::ids;
@@ -35,7 +36,12 @@ pub fn box_id(state_dir: &Path) -> Result<String, IdentityError> {
         let path = path.to_owned();
         move |source| IdentityError::Io { doing, path, source }
     };
-    std::fs::create_dir_all(state_dir).map_err(io("create", state_dir))?;
+    // For its owner only: it holds keys, and tokens that were ordered.
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(state_dir)
+        .map_err(io("create", state_dir))?;
     let path = state_dir.join("box-id");
     match std::fs::read_to_string(&path) {
         Ok(text) => {
@@ -66,6 +72,8 @@ mod tests {
         let state = dir.path().join("deep/state");
         let id = box_id(&state).unwrap();
         assert_eq!(box_id(&state).unwrap(), id);
+        let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&state).unwrap().permissions());
+        assert_eq!(mode & 0o777, 0o700);
         std::fs::write(state.join("box-id"), "no id at all!").unwrap();
         assert!(matches!(box_id(&state), Err(IdentityError::Damaged { .. })));
     }
