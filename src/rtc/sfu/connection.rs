@@ -14,6 +14,12 @@ use super::{ConnectionKey, stun};
 /// Without anything to do the library is asked at least this often.
 pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
+/// Turns of the library's clockwork after each STUN message of a connection that is being made. The library keeps
+/// binding requests that come before the answer, takes one of them a turn, and in such a turn does not look at
+/// nominations: DTLS would then wait for the next timer, up to a second. More are kept than this: each further STUN
+/// message takes as many again.
+const STUN_TURNS: usize = 8;
+
 /// One connection.
 pub struct Connection {
     /// The library's side of it.
@@ -84,11 +90,18 @@ impl Connection {
         if !known && !self.rtc.accepts(&input) {
             return None;
         }
-        if let Err(error) = self.rtc.handle_input(input) {
+        let stun = stun::is_stun(contents);
+        let mut fed = self.rtc.handle_input(input);
+        if stun && !self.connected {
+            for _ in 0..STUN_TURNS {
+                fed = fed.and_then(|()| self.rtc.handle_input(Input::Timeout(now)));
+            }
+        }
+        if let Err(error) = fed {
             debug!(%error, "a connection failed");
             self.closed = true;
         }
-        Some(stun::is_stun(contents))
+        Some(stun)
     }
 
     /// Lets time pass and sends what is due.
