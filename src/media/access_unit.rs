@@ -6,14 +6,15 @@ use bytes::Bytes;
 
 use crate::base::clock::MediaTime;
 
-/// A simulcast layer of the box's picture, by the RIDs that LiveKit uses.
+/// One simulcast layer of a picture, by the RIDs that LiveKit uses. Ordered by size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Layer {
     /// RID `q`: a quarter of the width and height (180p of 720p).
     Quarter,
     /// RID `h`: half of the width and height (360p of 720p).
     Half,
-    /// RID `f`: the full picture; the one that recordings and pushes read.
+    /// RID `f`: the full picture, the one that recordings and pushes read; also the only layer of a track without
+    /// simulcast.
     Full,
 }
 
@@ -28,6 +29,21 @@ impl Layer {
             Layer::Half => "h",
             Layer::Full => "f",
         }
+    }
+
+    /// The layer of a RID: `q`, `h`, `f`, or the older `2`, `1`, `0` of some SDKs. None for others.
+    pub fn from_rid(rid: &str) -> Option<Layer> {
+        match rid {
+            "q" | "2" => Some(Layer::Quarter),
+            "h" | "1" => Some(Layer::Half),
+            "f" | "0" => Some(Layer::Full),
+            _ => None,
+        }
+    }
+
+    /// From LiveKit's `VideoQuality` (LOW 0, MEDIUM 1, HIGH 2). None for OFF and unknown numbers.
+    pub fn from_quality(quality: i32) -> Option<Layer> {
+        usize::try_from(quality).ok().and_then(|index| Layer::ALL.get(index).copied())
     }
 
     /// By how much width and height are divided.

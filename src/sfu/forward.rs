@@ -3,9 +3,9 @@
 use crate::base::clock::MediaTime;
 use crate::base::units::ClockRate;
 
-use super::layer::Layer;
 use super::sequence::SequenceMap;
 use super::timestamp::{SenderReport, TimestampMap};
+use crate::media::Layer;
 
 /// A publisher's packet, as far as forwarding needs to know it.
 #[derive(Clone, Copy, Debug)]

@@ -1,42 +1,7 @@
-//! The three simulcast layers, and which of them a subscriber should get.
+//! Which of the three simulcast layers a subscriber should get.
 
 use crate::base::units::Size;
-
-/// One simulcast encoding. Ordered by size.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Layer {
-    /// RID `q`: a quarter of the width and height.
-    Quarter,
-    /// RID `h`: half.
-    Half,
-    /// RID `f`: full; also the only layer of a track without simulcast.
-    Full,
-}
-
-impl Layer {
-    /// All, smallest first.
-    pub const ALL: [Layer; 3] = [Layer::Quarter, Layer::Half, Layer::Full];
-
-    /// 0, 1, 2, smallest first.
-    pub const fn index(self) -> usize {
-        self as usize
-    }
-
-    /// The layer of an RTP stream id: `q`, `h`, `f`, or the older `2`, `1`, `0` of some SDKs. None for others.
-    pub fn from_rid(rid: &str) -> Option<Layer> {
-        match rid {
-            "q" | "2" => Some(Layer::Quarter),
-            "h" | "1" => Some(Layer::Half),
-            "f" | "0" => Some(Layer::Full),
-            _ => None,
-        }
-    }
-
-    /// From LiveKit's `VideoQuality` (LOW 0, MEDIUM 1, HIGH 2). None for OFF and unknown numbers.
-    pub fn from_quality(quality: i32) -> Option<Layer> {
-        usize::try_from(quality).ok().and_then(|index| Layer::ALL.get(index).copied())
-    }
-}
+use crate::media::Layer;
 
 /// The picture size of each layer as the publisher announced it; None where it did not.
 pub type LayerSizes = [Option<Size>; 3];

@@ -20,6 +20,6 @@ pub mod timestamp;
 mod tests;
 
 pub use forward::{Forwarder, Incoming, Outgoing};
-pub use layer::{Layer, LayerSizes, Wish};
+pub use layer::{LayerSizes, Wish};
 pub use route::{Route, Subscriber};
 pub use timestamp::SenderReport;

@@ -8,7 +8,8 @@ use crate::media::KeyframeArbiter;
 
 use super::dynacast::Dynacast;
 use super::forward::{Forwarder, Incoming, Outgoing};
-use super::layer::{self, Layer, LayerSizes, Wish};
+use super::layer::{self, LayerSizes, Wish};
+use crate::media::Layer;
 
 /// A layer that was silent this long is not being sent any more.
 const SILENT_AFTER: Duration = Duration::from_millis(1500);

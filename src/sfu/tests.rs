@@ -12,6 +12,7 @@ use super::speaker::{INTERVAL, Speakers};
 use super::*;
 use crate::base::clock::MediaTime;
 use crate::base::units::{ClockRate, Size};
+use crate::media::Layer;
 
 fn at(ms: u64) -> MediaTime {
     MediaTime::from_millis(ms)

@@ -7,6 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use roomd::room::Grant;
 use roomd::room::token::Keys;
 
+use crate::gate;
 use crate::http;
 use crate::pair::{Pair, keys};
 use crate::roomd::Roomd;
@@ -54,6 +55,7 @@ fn bad_tokens(keys: &Keys) -> Vec<(&'static str, String, u16, &'static str)> {
 
 #[test]
 fn a_bad_token_opens_no_signalling_and_the_reason_shows_neither_token_nor_secret() {
+    let _gate = gate::undisturbed();
     let roomd = Roomd::start("");
     let address = roomd.address("http");
     let (keys, secret) = keys(&roomd);
@@ -102,6 +104,7 @@ fn a_bad_token_opens_no_signalling_and_the_reason_shows_neither_token_nor_secret
 
 #[test]
 fn a_token_for_another_room_opens_only_that_one_and_never_the_box() {
+    let _gate = gate::undisturbed();
     let roomd = Roomd::start("");
     let address = roomd.address("http");
     let (keys, _) = keys(&roomd);

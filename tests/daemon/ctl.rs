@@ -7,10 +7,12 @@ use std::process::Command;
 use rand::{Rng, SeedableRng};
 use serde_json::Value;
 
+use crate::gate;
 use crate::roomd::{PATIENCE, Roomd};
 
 #[test]
 fn roomctl_says_by_its_exit_code_whether_it_was_done_refused_misused_or_not_reached() {
+    let _gate = gate::undisturbed();
     let mut roomd = Roomd::start("");
     let code = |roomd: &Roomd, arguments: &[&str]| roomd.ctl(arguments).status.code();
     for done in [&["ping"][..], &["state"], &["info"], &["mute"], &["record", "on", "--id", "one"]] {
@@ -61,6 +63,7 @@ fn answer(roomd: &Roomd, bytes: &[u8]) -> String {
 
 #[test]
 fn noise_on_the_control_socket_is_answered_or_hung_up_on_and_the_box_goes_on() {
+    let _gate = gate::undisturbed();
     let roomd = Roomd::start("");
     for request in
         ["nonsense\n", "{}\n", "[]\n", "null\n", "{\"cmd\": 7}\n", "{\"cmd\": \"ping\", \"x\": 1}\n"]

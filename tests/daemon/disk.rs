@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use crate::film;
+use crate::gate;
 use crate::roomd::Roomd;
 
 /// A tiny file system in memory; gone when dropped.
@@ -73,10 +74,12 @@ fn recordings(disk: &TinyDisk) -> Vec<PathBuf> {
 
 #[test]
 fn a_recording_ends_whole_before_it_takes_the_free_space_that_shall_stay() {
+    let _gate = gate::undisturbed();
     fill("1MiB", 1700 * 1024);
 }
 
 #[test]
 fn a_recording_that_meets_a_full_disk_in_the_middle_of_a_part_ends_whole() {
+    let _gate = gate::undisturbed();
     fill("1KiB", 2800 * 1024);
 }

@@ -1,8 +1,8 @@
 //! Who may use the machine's cores at the same time.
 //!
-//! All tests are threads of one process. A browser alone fills a small machine's two cores: whatever else measures
-//! time then would measure the browser. So a browser test is alone, and tests that measure the box's timing may run
-//! beside each other but never beside a browser. Tests that measure nothing need no gate.
+//! All tests are threads of one process. A browser alone fills a small machine's two cores: another box beside it
+//! would show as frozen pictures, and the browser as late access units. So a browser test is alone; all other tests
+//! that start a box may run beside each other, but never beside a browser.
 
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -14,7 +14,7 @@ pub fn alone() -> RwLockWriteGuard<'static, ()> {
     GATE.write().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// For a test that measures the box's timing: until this is dropped no browser runs.
+/// For every other test that starts a box: until this is dropped no browser runs.
 pub fn undisturbed() -> RwLockReadGuard<'static, ()> {
     GATE.read().unwrap_or_else(PoisonError::into_inner)
 }

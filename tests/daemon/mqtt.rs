@@ -85,6 +85,7 @@ fn check_film(file: &Path) {
 
 #[test]
 fn commands_that_break_a_rule_are_refused_and_a_huge_one_disconnects_nobody() {
+    let _gate = gate::undisturbed();
     let broker = Broker::start();
     let ear = broker.listen("ear");
     let (roomd, id) = at(&broker, "");
@@ -114,6 +115,7 @@ fn commands_that_break_a_rule_are_refused_and_a_huge_one_disconnects_nobody() {
 
 #[test]
 fn a_duplicate_is_answered_again_and_not_run_again() {
+    let _gate = gate::undisturbed();
     let broker = Broker::start();
     let (roomd, id) = at(&broker, "");
     let on = || broker.ask(&id, "recording.set", r#"{"on": true}"#, "twice");
@@ -129,6 +131,7 @@ fn a_duplicate_is_answered_again_and_not_run_again() {
 
 #[test]
 fn a_broker_that_comes_late_and_is_slow_leaves_the_box_at_work() {
+    let _gate = gate::undisturbed();
     let mut broker = Broker::absent();
     let (roomd, id) = at(&broker, "");
     // Nobody there: everything else works.
@@ -154,6 +157,7 @@ fn a_broker_that_comes_late_and_is_slow_leaves_the_box_at_work() {
 
 #[test]
 fn a_box_that_was_killed_is_offline_by_its_last_will_and_online_again_when_it_is_back() {
+    let _gate = gate::undisturbed();
     let broker = Broker::start();
     let ear = broker.listen("ear");
     let (roomd, _) = at(&broker, "");
@@ -174,6 +178,7 @@ fn a_box_that_was_killed_is_offline_by_its_last_will_and_online_again_when_it_is
 
 #[test]
 fn roomctl_orders_the_box_over_the_broker() {
+    let _gate = gate::undisturbed();
     let broker = Broker::start();
     let (roomd, id) = at(&broker, "");
     let ctl = |arguments: &[&str]| {

@@ -59,6 +59,7 @@ fn the_owner_opens_the_box_once_by_a_link_sees_it_records_and_plays_the_recordin
 
 #[test]
 fn the_page_without_a_session_says_how_to_get_one_and_shows_nothing() {
+    let _gate = gate::undisturbed();
     let roomd = Roomd::start("");
     let address = roomd.address("http");
     for path in ["/box/state", "/box/info", "/box/picture.jpg", "/box/recordings", "/metrics"] {

@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use crate::gate;
 use crate::roomd::Roomd;
 
 fn roomd_with(config: &str, arguments: &[&str]) -> std::process::Output {
@@ -13,6 +14,7 @@ fn roomd_with(config: &str, arguments: &[&str]) -> std::process::Output {
 
 #[test]
 fn a_bad_configuration_lists_every_problem_and_exits_78_before_anything_is_opened() {
+    let _gate = gate::undisturbed();
     let config = "[camera]\nsize = \"huge\"\nlens = 1\n[server]\nlisten = \"0.0.0.0:80\"\n[box]\nstate_dir = \"/proc/no\"";
     for arguments in [&["check"][..], &["run"]] {
         let output = roomd_with(config, arguments);
@@ -26,6 +28,7 @@ fn a_bad_configuration_lists_every_problem_and_exits_78_before_anything_is_opene
 
 #[test]
 fn a_good_configuration_is_said_to_be_good() {
+    let _gate = gate::undisturbed();
     let output = roomd_with("[camera]\nsource = \"test\"", &["check"]);
     assert!(output.status.success());
     assert!(String::from_utf8_lossy(&output.stdout).contains("good"));
@@ -33,6 +36,7 @@ fn a_good_configuration_is_said_to_be_good() {
 
 #[test]
 fn the_box_tells_its_story_and_stops_in_order_on_sigterm() {
+    let _gate = gate::undisturbed();
     let roomd = Roomd::start("");
     roomd.ask(&["record", "on"]);
     let (status, dir) = roomd.stop();
@@ -48,6 +52,7 @@ fn the_box_tells_its_story_and_stops_in_order_on_sigterm() {
 
 #[test]
 fn a_second_signal_ends_the_process_at_once() {
+    let _gate = gate::undisturbed();
     let mut roomd = Roomd::start("");
     // Stopped and continued between the signals, so that the first cannot have been finished before the second.
     roomd.signal("STOP");
@@ -60,6 +65,7 @@ fn a_second_signal_ends_the_process_at_once() {
 
 #[test]
 fn orders_survive_a_restart() {
+    let _gate = gate::undisturbed();
     let roomd = Roomd::start("");
     roomd.ask(&["mute"]);
     roomd.ask(&["join", "lobby"]);

@@ -76,6 +76,7 @@ fn beep_and_flash_are_within_forty_milliseconds_and_the_timestamps_are_distinct(
 
 #[test]
 fn a_growing_recording_plays() {
+    let _gate = gate::undisturbed();
     let mut roomd = Roomd::start("");
     roomd.ask(&["record", "on"]);
     roomd.wait_for("a file with two seconds in it", |roomd| {

@@ -10,11 +10,12 @@ use super::super::Counters;
 use super::member::Stream;
 use super::{Engine, reply};
 use crate::base::clock;
+use crate::media::Layer;
 use crate::room::MemberKey;
 use crate::rtc::sfu::publisher::Source;
 use crate::rtc::sfu::subscriber::Subscriber;
 use crate::rtc::sfu::{ConnectionKey, Endpoints, settings};
-use crate::sfu::{Incoming, Layer, Route, SenderReport, keyframe};
+use crate::sfu::{Incoming, Route, SenderReport, keyframe};
 
 /// A published track.
 pub(super) struct Track {

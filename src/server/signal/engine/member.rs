@@ -11,11 +11,12 @@ use tokio::sync::mpsc;
 use tracing::debug;
 
 use super::super::message::{Out, Ticket};
+use crate::media::Layer;
 use crate::room::MemberKey;
 use crate::rtc::sfu::publisher::{Publisher, Source};
 use crate::rtc::sfu::subscriber::Subscriber;
+use crate::sfu::Wish;
 use crate::sfu::sender_clock::SenderClock;
-use crate::sfu::{Layer, Wish};
 
 /// A track that the client announced; published once an offer carries it.
 #[derive(Clone, Debug)]

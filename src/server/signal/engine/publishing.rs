@@ -11,9 +11,10 @@ use super::member::Publication;
 use super::{Engine, reply};
 use crate::base::ids;
 use crate::base::units::Size;
+use crate::media::Layer;
 use crate::room::{Event, MemberKey};
 use crate::rtc::sfu::publisher::OfferedTrack;
-use crate::sfu::{Layer, LayerSizes, Route};
+use crate::sfu::{LayerSizes, Route};
 
 /// Most tracks of one participant; one more is refused.
 const MAX_TRACKS: usize = 32;

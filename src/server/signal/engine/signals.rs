@@ -13,9 +13,10 @@ use super::super::message::Ticket;
 use super::{Engine, reply};
 use crate::base::clock;
 use crate::base::units::Size;
+use crate::media::Layer;
 use crate::room::{Departure, MemberKey};
 use crate::rtc::sfu::sdp::OfferError;
-use crate::sfu::{Layer, Wish};
+use crate::sfu::Wish;
 
 /// Most bytes of a participant's name, metadata, and attributes together.
 const MAX_METADATA_BYTES: usize = 64 * 1024;
