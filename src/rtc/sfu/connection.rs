@@ -14,6 +14,12 @@ use super::{ConnectionKey, stun};
 /// Without anything to do the library is asked at least this often.
 pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
+/// Turns of the library's clockwork after each STUN message of a connection that is being made. The library keeps
+/// binding requests that come before the answer, takes one of them a turn, and in such a turn does not look at
+/// nominations: DTLS would then wait for the next timer, up to a second. More are kept than this: each further STUN
+/// message takes as many again.
+const STUN_TURNS: usize = 8;
+
 /// One connection.
 pub struct Connection {
     /// The library's side of it.
@@ -84,11 +90,18 @@ impl Connection {
         if !known && !self.rtc.accepts(&input) {
             return None;
         }
-        if let Err(error) = self.rtc.handle_input(input) {
+        let stun = stun::is_stun(contents);
+        let mut fed = self.rtc.handle_input(input);
+        if stun && !self.connected {
+            for _ in 0..STUN_TURNS {
+                fed = fed.and_then(|()| self.rtc.handle_input(Input::Timeout(now)));
+            }
+        }
+        if let Err(error) = fed {
             debug!(%error, "a connection failed");
             self.closed = true;
         }
-        Some(stun::is_stun(contents))
+        Some(stun)
     }
 
     /// Lets time pass and sends what is due.
@@ -158,5 +171,80 @@ fn transmit(output: &Output, port: &UdpPort, traffic: &mut Traffic) {
     let Output::Transmit(transmit) = output else { return };
     if !port.send(transmit.source, transmit.destination, &transmit.contents) {
         traffic.unsent += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::clock;
+    use crate::rtc::sfu::settings::{self, Codecs};
+    use str0m::Candidate;
+
+    /// The datagrams that `rtc` has to send, by source.
+    fn output(rtc: &mut Rtc) -> Vec<(SocketAddr, Vec<u8>)> {
+        let mut sent = Vec::new();
+        loop {
+            match rtc.poll_output().unwrap() {
+                Output::Timeout(_) => return sent,
+                Output::Transmit(transmit) => sent.push((transmit.source, transmit.contents.to_vec())),
+                Output::Event(_) => {}
+            }
+        }
+    }
+
+    fn host(address: &str) -> (SocketAddr, Candidate) {
+        let address = address.parse().unwrap();
+        (address, Candidate::host(address, "udp").unwrap())
+    }
+
+    #[test]
+    fn a_nomination_that_comes_while_older_binding_requests_wait_starts_dtls_at_once() {
+        let start = clock::now();
+        let (server_at, candidate) = host("10.0.0.1:7882");
+        let mut server = Connection::new(settings::subscriber(&Codecs::default(), start), start);
+        server.rtc.add_local_candidate(candidate);
+        let mut client = Rtc::new(start);
+        for address in ["10.0.0.2:1000", "10.0.0.2:1001"] {
+            client.add_local_candidate(host(address).1);
+        }
+        let mut api = server.rtc.sdp_api();
+        api.add_channel("data".to_owned());
+        let (offer, pending) = api.apply().unwrap();
+        let answer = client.sdp_api().accept_offer(offer).unwrap();
+
+        let feed = |server: &mut Connection, source, contents: &[u8], now| {
+            server.feed(&Datagram { source, destination: server_at, contents }, false, now);
+            output(&mut server.rtc)
+        };
+        // Both of the client's addresses ask before its answer is here.
+        let mut asked = Vec::new();
+        let mut now = start;
+        while asked.len() < 2 {
+            client.handle_input(Input::Timeout(now)).unwrap();
+            asked.extend(output(&mut client));
+            now += Duration::from_millis(50);
+        }
+        for (source, contents) in &asked {
+            assert!(feed(&mut server, *source, contents, now).is_empty(), "no credentials to answer with");
+        }
+        server.rtc.sdp_api().accept_answer(pending, answer).unwrap();
+        server.rtc.handle_input(Input::Timeout(now)).unwrap();
+        let answered = output(&mut server.rtc);
+        assert_eq!(answered.len(), 1, "one a turn");
+
+        // The one that is answered is nominated before the other one's turn has come.
+        let receive = Receive::new(Protocol::Udp, server_at, asked[0].0, &answered[0].1).unwrap();
+        client.handle_input(Input::Receive(now, receive)).unwrap();
+        let mut sent = output(&mut client);
+        for _ in 0..4 {
+            now += Duration::from_millis(50);
+            client.handle_input(Input::Timeout(now)).unwrap();
+            sent.extend(output(&mut client));
+        }
+        let nominates = |message: &[u8]| message.windows(4).any(|four| four == [0, 0x25, 0, 0]);
+        let (source, contents) = sent.iter().find(|(_, message)| nominates(message)).expect("a nomination");
+        let out = feed(&mut server, *source, contents, now);
+        assert!(out.iter().any(|(_, message)| message[0] == 22), "a DTLS handshake record");
     }
 }
