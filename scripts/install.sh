@@ -27,7 +27,7 @@ debian() {
 
 build() {
   has cargo || { echo "cargo is missing: install a Rust toolchain (1.93 or newer), see https://rustup.rs" >&2; exit 1; }
-  debian build-essential nasm cmake pkg-config clang libclang-dev
+  debian build-essential nasm cmake pkg-config clang libclang-dev libasound2-dev
   has node && has npm || debian nodejs npm
   if [ ! -e web/node_modules/.installed ] || [ web/package-lock.json -nt web/node_modules/.installed ]; then
     say "installing the pages' npm packages"
