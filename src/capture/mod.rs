@@ -10,7 +10,7 @@ mod pace;
 mod source;
 pub mod test;
 pub mod timestamp;
-mod v4l2;
+pub mod v4l2;
 
 pub use error::CaptureError;
 pub use source::Source;
@@ -18,6 +18,7 @@ pub use source::Source;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use crate::audio::Voice;
@@ -76,6 +77,8 @@ pub struct PictureOut {
     pub latest: LatestPicture,
     /// How the camera is.
     pub report: DeviceReport,
+    /// Pictures of the camera that were damaged and left out.
+    pub damaged: Arc<AtomicU64>,
 }
 
 impl PictureOut {

@@ -1,5 +1,6 @@
 //! L4: the life of the process: build, run, supervise, stop.
 
+mod devices;
 mod identity;
 mod info;
 mod lanes;
@@ -15,6 +16,7 @@ mod settings;
 mod supervise;
 mod task;
 
+pub use devices::Devices;
 pub use identity::IdentityError;
 pub use logging::LoggingError;
 pub use run::{DaemonError, run};

@@ -5,5 +5,7 @@ mod free_space;
 pub mod openh264;
 pub mod openh264_asm;
 pub mod scale;
+pub mod v4l2;
+pub mod yuv;
 
 pub use free_space::free_bytes;
