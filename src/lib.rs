@@ -23,6 +23,7 @@ pub mod media;
 pub mod control;
 pub mod mp4;
 pub mod room;
+pub mod rtmp;
 pub mod sfu;
 // L3
 pub mod audio;

@@ -5,5 +5,7 @@ mod free_space;
 pub mod openh264;
 pub mod openh264_asm;
 pub mod scale;
+mod tcp_info;
 
 pub use free_space::free_bytes;
+pub use tcp_info::{SendState, send_state};
