@@ -33,6 +33,7 @@ pub mod local;
 pub mod mqtt;
 pub mod participant;
 pub mod playback;
+pub mod push;
 pub mod record;
 pub mod rtc;
 pub mod server;

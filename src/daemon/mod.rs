@@ -3,6 +3,7 @@
 mod identity;
 mod info;
 mod lanes;
+mod live;
 mod logging;
 mod media;
 mod metrics;

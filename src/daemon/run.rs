@@ -10,9 +10,10 @@ use tracing::{info, warn};
 use super::identity::{self, IdentityError};
 use super::info::info;
 use super::lanes;
+use super::live::Lives;
 use super::logging::{self, LoggingError};
 use super::media::{Media, MediaHub};
-use super::metrics::ProcessCollector;
+use super::metrics::{LiveCollector, ProcessCollector};
 use super::mutator::{self, LaneOutputs, Mutator};
 use super::recording::Recordings;
 use super::room::Rooms;
@@ -147,6 +148,7 @@ struct Running {
     health: Health,
     media: Media,
     recorder: Task,
+    live: Task,
     room: Task,
     microphone: Task,
     mutator: Task,
@@ -171,6 +173,9 @@ impl Running {
         health.beat();
         let media_config = settings::media(&settings)?;
         let media = Media::start(&media_config, &hub, &board, &state);
+        let (live_config, destinations) = settings::live(&settings.live);
+        let live_configured = !destinations.is_empty();
+        let lives = Lives::new(live_config, destinations, hub.stream.clone(), state.clone());
 
         let (control, orders) = ControlHandle::new(&state);
         let serving = match &settings.server {
@@ -182,6 +187,7 @@ impl Running {
                     store: store.clone(),
                     recording: recording.clone(),
                     collector: ProcessCollector { board: board.clone(), stream: hub.stream.clone() },
+                    live: LiveCollector(lives.reports()),
                     health: health.clone(),
                 };
                 Some(Serving::start(server, &settings, &box_id, shown).await?)
@@ -202,13 +208,14 @@ impl Running {
         };
 
         recover(&recording, &store).await;
-        let policy = Policy { allow_remote_unmute: settings.control.allow_remote_unmute };
+        let allow_remote_unmute = settings.control.allow_remote_unmute;
+        let policy = Policy { allow_remote_unmute, live_configured };
         let (mutator, outputs) = Mutator::new(policy, desired(&store, &settings), store.clone(), orders);
         let recordings = Recordings::new(recording, store, hub.stream.clone(), state.clone());
         let rooms = Rooms::new(room_config, hub.clone(), board, state.clone(), control);
-        let [recorder, room, microphone] = start_lanes(outputs, recordings, rooms, &hub, &state);
+        let [recorder, live, room, microphone] = start_lanes(outputs, recordings, lives, rooms, &hub, &state);
         let mutator = Task::spawn("mutator", |shutdown| mutator.run(shutdown));
-        Ok(Running { hub, health, media, recorder, room, microphone, mutator, mqtt, local, serving })
+        Ok(Running { hub, health, media, recorder, live, room, microphone, mutator, mqtt, local, serving })
     }
 
     fn tell_ready(&self) {
@@ -217,11 +224,12 @@ impl Running {
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     }
 
-    /// The reverse of the start: capture stops, encoders flush, the recorder finalises, the room is left, MQTT says
+    /// The reverse of the start: capture stops, encoders flush, the streams and the recording end, the room is left, MQTT says
     /// offline and waits for its acknowledgement.
     async fn stop(mut self) {
         self.health.set_ready(false);
         self.media.stop_producing(&self.hub).await;
+        self.live.stop().await;
         self.recorder.stop().await;
         self.room.stop().await;
         self.microphone.stop().await;
@@ -237,19 +245,21 @@ impl Running {
     }
 }
 
-/// The three lanes as tasks: recorder, room, microphone.
+/// The four lanes as tasks: recorder, live, room, microphone.
 fn start_lanes(
     outputs: LaneOutputs,
     recordings: Recordings,
+    lives: Lives,
     rooms: Rooms,
     hub: &MediaHub,
     state: &StatePublisher,
-) -> [Task; 3] {
-    let LaneOutputs { room, recording, microphone, done } = outputs;
-    let (told, seen) = (done.clone(), state.subscribe());
+) -> [Task; 4] {
+    let LaneOutputs { room, recording, live, microphone, done } = outputs;
+    let (told, live_told, seen) = (done.clone(), done.clone(), state.subscribe());
     let (muted_told, mute, muted_state) = (done.clone(), hub.sound.mute.clone(), state.clone());
     [
         Task::spawn("recorder", |shutdown| lanes::recording(recording, told, recordings, shutdown)),
+        Task::spawn("live", |shutdown| lanes::live(live, live_told, lives, shutdown)),
         Task::spawn("room", |shutdown| lanes::room(room, done, rooms, seen, shutdown)),
         Task::spawn("microphone", |shutdown| {
             lanes::microphone(microphone, muted_told, mute, muted_state, shutdown)
