@@ -65,39 +65,35 @@ impl Pusher {
     /// started, or taken leave of (see [`Pusher::left`]).
     pub fn set(&mut self, destinations: Vec<Destination>) {
         let mut before = std::mem::take(&mut self.running);
-        let mut fresh = Vec::new();
         for destination in destinations {
             let at = before.iter().position(|running| running.destination == destination);
-            match at {
-                Some(at) => self.running.push(before.swap_remove(at)),
-                None => fresh.push((self.running.len() + fresh.len(), destination)),
-            }
+            let running = match at {
+                Some(at) => before.swap_remove(at),
+                None => self.start(destination),
+            };
+            self.running.push(running);
         }
         for running in before {
             running.stop.cancel();
             self.leaving.spawn(ended(running));
         }
-        let jobs: Vec<(usize, Job)> = fresh.into_iter().map(|(at, to)| (at, self.job(to))).collect();
-        for (at, job) in jobs {
-            let (id, destination, stop) = (job.id, job.destination.clone(), job.stop.clone());
-            self.reports.send_modify(|reports| reports.push(begun(&job)));
-            let task = tokio::spawn(task::run(job));
-            self.running.insert(at.min(self.running.len()), Running { id, destination, stop, task });
-        }
         let place = |report: &Report| self.running.iter().position(|running| running.id == report.id);
         self.reports.send_modify(|reports| reports.sort_by_key(|report| place(report).unwrap_or(usize::MAX)));
     }
 
-    fn job(&mut self, destination: Destination) -> Job {
+    fn start(&mut self, destination: Destination) -> Running {
         self.last_id += 1;
-        Job {
+        let job = Job {
             id: self.last_id,
-            destination,
+            destination: destination.clone(),
             config: self.config.clone(),
             stream: self.stream.clone(),
             reports: self.reports.clone(),
             stop: Shutdown::new(),
-        }
+        };
+        self.reports.send_modify(|reports| reports.push(begun(&job)));
+        let (id, stop) = (job.id, job.stop.clone());
+        Running { id, destination, stop, task: tokio::spawn(task::run(job)) }
     }
 
     /// Waits until all that was ended is ended, at most 4 s; what came of each.
