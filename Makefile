@@ -1,11 +1,12 @@
 # make run    build, start a broker and one box on loopback, print its links
 # make test   install what the tests need, run every test
+# make test-arm  cross-build, boot the emulated board, run its scenarios (SCENARIOS="capture unplug": only these)
 # make bench  the figures of benches/README.md
 # make check  formatting, lints, licences: what a change must pass besides the tests
 
 PARTS ?= $(or $(ROOMD_TEST_PARTS),$(HOME)/.cache/roomd-test)
 
-.PHONY: run test bench check web release deny
+.PHONY: run test test-arm bench check web release deny
 
 release: web
 	cargo build --release --locked
@@ -27,6 +28,10 @@ test:
 	ROOMD_TEST_NODE_MODULES=$(PARTS)/browser/node_modules \
 	ROOMD_TEST_FILM=$(PARTS)/bigbuckbunny.mp4 \
 	cargo test --locked -- $(TESTARGS)
+
+test-arm: web
+	scripts/install.sh arm
+	tests/arm/run.sh $(SCENARIOS)
 
 check:
 	cargo fmt --check

@@ -87,7 +87,7 @@ def picture(rgb):
     if bars == BARS:
         return "vivid"
     colour = sum(max(rgb[at : at + 3]) - min(rgb[at : at + 3]) for at in range(0, len(rgb), 3))
-    return "slate" if colour / (WIDTH * HEIGHT) < 40 and max(rgb) - min(rgb) > 60 else "other"
+    return "slate" if colour / (WIDTH * HEIGHT) < 40 and max(rgb) - min(rgb) > 30 else "other"
 
 
 def sound(file):
@@ -112,12 +112,12 @@ def window(samples, hertz):
     return "tone" if of_tone > power / 2 else "other"
 
 
-def order(labels, wanted):
-    """What comes after what, each for at least three in a row; what is not among `wanted` is left out."""
+def order(labels, wanted, least=3):
+    """What comes after what, each at least so often in a row; what is not among `wanted` is left out."""
     seen, run_of = [], 0
     for index, label in enumerate(labels):
         run_of = run_of + 1 if index and label == labels[index - 1] else 1
-        if label in wanted and run_of == 3 and (not seen or seen[-1] != label):
+        if label in wanted and run_of == least and (not seen or seen[-1] != label):
             seen.append(label)
     return seen
 
