@@ -23,7 +23,8 @@ pub fn run() {
     runtime.spawn(async move { codec::full(VideoConfig::default(), &pictures, &out, &stop).await });
     let stop = shutdown.clone();
     runtime.spawn(async move {
-        capture::camera(&capture::Config::default(), &frames, &LatestPicture::default(), &stop).await
+        let out = capture::PictureOut { frames, ..Default::default() };
+        capture::camera(&capture::Config::default(), &out, &stop).await
     });
     std::thread::sleep(MEASURED + Duration::from_secs(1));
     shutdown.cancel();

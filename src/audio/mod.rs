@@ -3,5 +3,7 @@
 /// How loud sound is; stands in `media` because the encoder tells it too.
 pub use crate::media::level;
 mod mixer;
+mod voice;
 
 pub use mixer::{Mixer, MixerSource};
+pub use voice::{Voice, VoiceConfig};

@@ -8,10 +8,12 @@ use crate::base::thread::ThreadError;
 #[derive(Debug, thiserror::Error)]
 pub enum CaptureError {
     /// The configuration names a source that there is not.
-    #[error("\"{text}\" is no source: use \"auto\", \"test\", \"file:PATH\" or \"none\"")]
+    #[error("\"{text}\" is no source: use {allowed}")]
     BadSource {
         /// What was configured.
         text: String,
+        /// What could be.
+        allowed: &'static str,
     },
     /// The film is not there or may not be read.
     #[error("film {}: {source}", path.display())]

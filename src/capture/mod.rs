@@ -1,26 +1,31 @@
-//! L3: where the box's pictures and sound come from: the test source, films; devices will stand beside them.
+//! L3: where the box's pictures and sound come from: cameras (`v4l2`), sound cards (`alsa`), the test source, films.
 //!
 //! [`camera`] and [`microphone`] are one thread each, with their own errors: one that fails is started again by
 //! its supervisor while the other goes on. An example stands in [`crate::codec`].
 
+mod alsa;
 mod error;
 pub mod film;
 mod pace;
 mod source;
 pub mod test;
 pub mod timestamp;
+mod v4l2;
 
 pub use error::CaptureError;
 pub use source::Source;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::audio::Voice;
 use crate::base::units::Size;
 use crate::base::{Shutdown, clock, thread};
 use crate::media::{
-    AudioFrame, AudioFrames, FRAME_SAMPLES, LatestPicture, MuteSwitch, VideoFrame, VideoFrames,
+    AudioFrame, AudioFrames, DeviceReport, FRAME_SAMPLES, LatestPicture, Meter, MuteSwitch, VideoFrame,
+    VideoFrames,
 };
 use film::{FilmPictures, FilmSound, Programs};
 use pace::Beat;
@@ -42,7 +47,10 @@ pub struct Config {
     pub size: Size,
     /// Pictures a second, 1 to 60.
     pub fps: u32,
-    /// The box's name, shown by the test picture.
+    /// What the camera shall be set to, by the control's name as the driver gives it (`brightness`,
+    /// `exposure_auto`); switches are 0 and 1.
+    pub controls: BTreeMap<String, i64>,
+    /// The box's name, shown by the test picture and the slate.
     pub name: String,
 }
 
@@ -53,124 +61,151 @@ impl Default for Config {
             microphone: Source::Test,
             size: Size::new(1280, 720),
             fps: 30,
+            controls: BTreeMap::new(),
             name: "roomd".to_owned(),
         }
     }
 }
 
-/// Publishes the camera's pictures into `frames`, and each into `latest`, from the thread `capture-video`, until
-/// `shutdown` is cancelled. PTS is the media time at which the picture is shown. Without a camera it only waits.
+/// Where the camera's pictures go. Cheap to clone; all clones are one.
+#[derive(Clone, Debug, Default)]
+pub struct PictureOut {
+    /// For the encoders.
+    pub frames: VideoFrames,
+    /// The newest one.
+    pub latest: LatestPicture,
+    /// How the camera is.
+    pub report: DeviceReport,
+}
+
+impl PictureOut {
+    fn show(&self, picture: Arc<VideoFrame>) {
+        self.latest.set(Some(picture.clone()));
+        self.frames.publish(picture);
+    }
+}
+
+/// Where the microphone's sound goes. Cheap to clone; all clones are one.
+#[derive(Clone, Debug, Default)]
+pub struct SoundOut {
+    /// For the encoders.
+    pub frames: AudioFrames,
+    /// The microphone's silence.
+    pub mute: MuteSwitch,
+    /// How loud it is, silenced or not.
+    pub meter: Meter,
+    /// Takes echo and noise out of what devices hear; other sources are left as they are.
+    pub voice: Voice,
+    /// How the microphone is.
+    pub report: DeviceReport,
+}
+
+impl SoundOut {
+    fn hear(&self, mut frame: AudioFrame) {
+        self.meter.show(&*frame.samples);
+        if self.mute.get() {
+            *frame.samples = [0; FRAME_SAMPLES];
+        }
+        self.frames.publish(Arc::new(frame));
+    }
+}
+
+/// Publishes the camera's pictures into `out` from the thread `capture-video`, until `shutdown` is cancelled. PTS is
+/// the media time at which the picture was captured. Without a camera (`none`) it only waits.
 ///
 /// # Errors
-/// When the source fails; the supervisor starts it again.
-pub async fn camera(
-    config: &Config,
-    frames: &VideoFrames,
-    latest: &LatestPicture,
-    shutdown: &Shutdown,
-) -> Result<(), CaptureError> {
-    let (config, frames, shown) = (config.clone(), frames.clone(), latest.clone());
-    let show = move |picture: Arc<VideoFrame>| {
-        shown.set(Some(picture.clone()));
-        frames.publish(picture);
+/// When the source fails; the supervisor starts it again. A device that fails is no error here: it is opened again
+/// with backoff, and a slate stands in for it.
+pub async fn camera(config: &Config, out: &PictureOut, shutdown: &Shutdown) -> Result<(), CaptureError> {
+    if config.camera == Source::None {
+        out.report.off();
+        shutdown.cancelled().await;
+        return Ok(());
+    }
+    let (config, to) = (config.clone(), out.clone());
+    let work = move |shutdown: &Shutdown| match &config.camera {
+        Source::Auto => v4l2::run(None, &config, &to, shutdown),
+        Source::Device(path) => v4l2::run(Some(path), &config, &to, shutdown),
+        Source::File(path) => show_film(path, &config, &to, shutdown),
+        Source::Test | Source::None => show_test(&config, &to, shutdown),
     };
-    let result = match config.camera {
-        Source::None => {
-            shutdown.cancelled().await;
-            Ok(())
-        }
-        Source::Test => {
-            let work = move |shutdown: &Shutdown| show_test(&config, show, shutdown);
-            thread::run("capture-video", shutdown, work).await.map_err(CaptureError::from)
-        }
-        Source::File(ref path) => {
-            let path = path.clone();
-            let work = move |shutdown: &Shutdown| show_film(&path, &config, show, shutdown);
-            thread::run("capture-video", shutdown, work).await.map_err(CaptureError::from).flatten()
-        }
-    };
-    latest.set(None);
+    let result = thread::run("capture-video", shutdown, work).await.map_err(CaptureError::from).flatten();
+    out.latest.set(None);
     result
 }
 
-/// Publishes the microphone's sound into `frames` from the thread `capture-audio`, silenced while `mute` says so,
-/// until `shutdown` is cancelled. Without a microphone it only waits.
+/// Publishes the microphone's sound into `out` from the thread `capture-audio`, silenced while the mute switch says
+/// so, until `shutdown` is cancelled. Without a microphone (`none`) it only waits.
 ///
 /// # Errors
-/// When the source fails; the supervisor starts it again.
-pub async fn microphone(
-    config: &Config,
-    frames: &AudioFrames,
-    mute: &MuteSwitch,
-    shutdown: &Shutdown,
-) -> Result<(), CaptureError> {
-    let (frames, mute) = (frames.clone(), mute.clone());
-    let hear = move |frame: AudioFrame| frames.publish(Arc::new(muted(frame, &mute)));
-    match config.microphone {
-        Source::None => {
-            shutdown.cancelled().await;
-            Ok(())
-        }
-        Source::Test => {
-            let work = move |shutdown: &Shutdown| sound_test(hear, shutdown);
-            Ok(thread::run("capture-audio", shutdown, work).await?)
-        }
-        Source::File(ref path) => {
-            let path = path.clone();
-            let work = move |shutdown: &Shutdown| sound_film(&path, hear, shutdown);
-            thread::run("capture-audio", shutdown, work).await?
-        }
+/// As [`camera`]; while a device is away silence stands in for it.
+pub async fn microphone(config: &Config, out: &SoundOut, shutdown: &Shutdown) -> Result<(), CaptureError> {
+    if config.microphone == Source::None {
+        out.report.off();
+        shutdown.cancelled().await;
+        return Ok(());
     }
+    let (source, to) = (config.microphone.clone(), out.clone());
+    let work = move |shutdown: &Shutdown| match &source {
+        Source::Auto => alsa::run(None, &to, shutdown),
+        Source::Device(name) => alsa::run(Some(name), &to, shutdown),
+        Source::File(path) => sound_film(path, &to, shutdown),
+        Source::Test | Source::None => sound_test(&to, shutdown),
+    };
+    thread::run("capture-audio", shutdown, work).await.map_err(CaptureError::from).flatten()
 }
 
-/// The frame, or silence of the same time.
-fn muted(mut frame: AudioFrame, mute: &MuteSwitch) -> AudioFrame {
-    if mute.get() {
-        *frame.samples = [0; FRAME_SAMPLES];
-    }
-    frame
+/// `1280x720@30 I420`, of sources that make their pictures as they are wanted.
+fn format_of(config: &Config) -> String {
+    format!("{}@{} I420", config.size, config.fps)
 }
 
-fn show_test(config: &Config, show: impl Fn(Arc<VideoFrame>), shutdown: &Shutdown) {
+fn show_test(config: &Config, out: &PictureOut, shutdown: &Shutdown) -> Result<(), CaptureError> {
+    out.report.running("test", Some(format_of(config)));
     let picture = TestPicture::new(config.size, &config.name);
     let mut beat = Beat::from(clock::media_now(), config.fps);
     while let Some((_, at)) = beat.wait(Duration::ZERO, shutdown) {
-        show(picture.draw(at, clock::wall_of(at)));
+        out.show(picture.draw(at, clock::wall_of(at)));
     }
+    Ok(())
 }
 
-fn sound_test(hear: impl Fn(AudioFrame), shutdown: &Shutdown) {
+fn sound_test(out: &SoundOut, shutdown: &Shutdown) -> Result<(), CaptureError> {
+    out.report.running("test", None);
     let tone = Tone::new();
     let mut beat = Beat::from(clock::media_now(), SOUND_BEAT);
     while let Some((index, _)) = beat.wait(SOUND_FRAME, shutdown) {
-        hear(tone.frame(index));
+        out.hear(tone.frame(index));
     }
+    Ok(())
 }
 
 fn show_film(
     path: &Path,
     config: &Config,
-    show: impl Fn(Arc<VideoFrame>),
+    out: &PictureOut,
     shutdown: &Shutdown,
 ) -> Result<(), CaptureError> {
     let mut film = FilmPictures::open(path, config.size, config.fps, Programs::default())?;
+    out.report.running(format!("file:{}", path.display()), Some(format_of(config)));
     // The first picture takes a decoder's start; what was missed meanwhile is left out, not shown late.
     film.at(clock::media_now(), shutdown)?;
     let mut beat = Beat::from(clock::media_now(), config.fps);
     while let Some((_, at)) = beat.wait(Duration::ZERO, shutdown) {
         let Some(frame) = film.at(at, shutdown)? else { break };
-        show(Arc::new(frame));
+        out.show(Arc::new(frame));
     }
     Ok(())
 }
 
-fn sound_film(path: &Path, hear: impl Fn(AudioFrame), shutdown: &Shutdown) -> Result<(), CaptureError> {
+fn sound_film(path: &Path, out: &SoundOut, shutdown: &Shutdown) -> Result<(), CaptureError> {
     let mut film = FilmSound::open(path, Programs::default())?;
+    out.report.running(format!("file:{}", path.display()), None);
     film.at(clock::media_now(), shutdown)?;
     let mut beat = Beat::from(clock::media_now(), SOUND_BEAT);
     while let Some((_, at)) = beat.wait(SOUND_FRAME, shutdown) {
         let Some(frame) = film.at(at, shutdown)? else { break };
-        hear(frame);
+        out.hear(frame);
     }
     Ok(())
 }

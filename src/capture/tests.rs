@@ -59,21 +59,25 @@ fn beep_and_flash_begin_and_end_at_the_same_instant() {
 
 #[test]
 fn a_muted_microphone_gives_silence_of_the_same_time() {
-    let mute = MuteSwitch::default();
-    let frame = Tone::new().frame(50);
-    assert!(muted(frame.clone(), &mute).samples.iter().any(|sample| *sample != 0));
-    assert!(mute.set(true) && !mute.set(true));
-    let silent = muted(frame.clone(), &mute);
-    assert!(silent.samples.iter().all(|sample| *sample == 0));
-    assert_eq!(silent.captured, frame.captured);
+    let out = SoundOut::default();
+    let (mut heard, frame) = (out.frames.subscribe(2), Tone::new().frame(50));
+    let mut hear = || {
+        out.hear(frame.clone());
+        let Received::Frame(heard) = heard.recv(Duration::ZERO) else { panic!("nothing came out") };
+        assert_eq!(heard.captured, frame.captured);
+        heard.samples.iter().any(|sample| *sample != 0)
+    };
+    assert!(hear());
+    assert!(out.mute.set(true) && !out.mute.set(true));
+    assert!(!hear());
+    assert!(out.meter.dbov() < 60, "the meter shows what a muted microphone hears");
 }
 
 #[tokio::test]
 async fn the_test_source_shows_and_sounds_until_it_is_told_to_stop() {
-    let (shutdown, pictures, sound) = (Shutdown::new(), VideoFrames::new(), AudioFrames::new());
-    let (latest, mute) = (LatestPicture::default(), MuteSwitch::default());
+    let (shutdown, pictures, sound) = (Shutdown::new(), PictureOut::default(), SoundOut::default());
     let config = Config { size: Size::new(160, 90), ..Config::default() };
-    let (mut seen, mut heard) = (pictures.subscribe(50), sound.subscribe(50));
+    let (mut seen, mut heard) = (pictures.frames.subscribe(50), sound.frames.subscribe(50));
     let watch = shutdown.clone();
     let look = std::thread::spawn(move || {
         let (mut images, mut frames) = (Vec::new(), Vec::new());
@@ -92,11 +96,9 @@ async fn the_test_source_shows_and_sounds_until_it_is_told_to_stop() {
         watch.cancel();
         (images, frames)
     });
-    let (camera, microphone) = tokio::join!(
-        camera(&config, &pictures, &latest, &shutdown),
-        microphone(&config, &sound, &mute, &shutdown)
-    );
-    assert!(camera.is_ok() && microphone.is_ok() && latest.get().is_none());
+    let (camera, microphone) =
+        tokio::join!(camera(&config, &pictures, &shutdown), microphone(&config, &sound, &shutdown));
+    assert!(camera.is_ok() && microphone.is_ok() && pictures.latest.get().is_none());
     let (images, frames) = look.join().unwrap();
     assert!(images.len() >= 5 && frames.len() >= 5);
     assert!(images.windows(2).all(|pair| pair[0].captured < pair[1].captured));

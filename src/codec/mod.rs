@@ -7,13 +7,14 @@
 //! # async fn example() {
 //! let (shutdown, stream) = (Shutdown::new(), media::Stream::new());
 //! let (pictures, sound) = (media::VideoFrames::new(), media::AudioFrames::new());
-//! let (latest, mute) = (media::LatestPicture::default(), media::MuteSwitch::default());
+//! let pictures_out = capture::PictureOut { frames: pictures.clone(), ..Default::default() };
+//! let sound_out = capture::SoundOut { frames: sound.clone(), ..Default::default() };
 //! let config = capture::Config::default();
 //! let (video, audio) = (codec::VideoConfig::default(), codec::AudioConfig::default());
 //! let reader = stream.subscribe("example", media::Wants::RECORDING);
 //! tokio::join!(
-//!     async { capture::camera(&config, &pictures, &latest, &shutdown).await.expect("camera") },
-//!     async { capture::microphone(&config, &sound, &mute, &shutdown).await.expect("microphone") },
+//!     async { capture::camera(&config, &pictures_out, &shutdown).await.expect("camera") },
+//!     async { capture::microphone(&config, &sound_out, &shutdown).await.expect("microphone") },
 //!     async { codec::full(video, &pictures, &stream, &shutdown).await.expect("full picture") },
 //!     async { codec::lower(video, &pictures, &stream, &shutdown).await.expect("lower layers") },
 //!     async { codec::opus(audio, &sound, &stream, &shutdown).await.expect("Opus") },

@@ -1,21 +1,21 @@
 //! From values to [`Settings`]: defaults, ranges, and what only the combination shows.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use super::reader::Reader;
 use super::settings::*;
+use crate::audio::VoiceConfig;
 use crate::base::units::{Bitrate, Size};
+use crate::capture::Source;
+use crate::playback::Sink;
 
 pub(super) const STATE_DIR: &str = "/var/lib/roomd";
 
 /// Keys of the contract that later versions act upon.
-const LATER: [(&str, &str); 15] = [
+const LATER: [(&str, &str); 11] = [
     ("control", "cpu_budget"),
-    ("camera", "controls"),
-    ("audio", "echo_cancellation"),
-    ("audio", "noise_suppression"),
-    ("audio", "gain_control"),
     ("server", "rtc_tcp"),
     ("server", "webhook_urls"),
     ("mqtt", "home_assistant"),
@@ -46,10 +46,14 @@ pub(super) fn settings(reader: &mut Reader, credentials: Option<&Path>) -> Setti
             allow_remote_unmute: reader.flag("control", "allow_remote_unmute", false),
         },
         camera: camera(reader),
-        microphone: source(reader, "microphone", "source", "\"auto\", \"test\", \"file:PATH\" or \"none\""),
-        speaker: source(reader, "speaker", "sink", "\"auto\", \"file:PATH\" or \"none\""),
+        microphone: source(reader, "microphone", Source::MICROPHONE, |text| Source::microphone(text).is_ok()),
+        speaker: reader
+            .parsed("speaker", "sink", "\"auto\", \"alsa:NAME\", \"file:PATH\" or \"none\"", |text| {
+                Sink::parse(text).is_ok().then(|| text.to_owned())
+            })
+            .unwrap_or_else(|| "auto".to_owned()),
         video: video(reader),
-        audio: AudioSettings { bitrate: kbps(reader.number("audio", "bitrate_kbps", 6..=510, 48)) },
+        audio: audio(reader),
         room: room(reader, credentials),
         server: server(reader, credentials),
         tls: tls(reader, credentials),
@@ -83,20 +87,42 @@ fn device(reader: &mut Reader) -> BoxSettings {
     }
 }
 
-/// `auto`, `none`, `test` (sources only), `file:PATH`.
-fn source(reader: &mut Reader, section: &str, key: &str, allowed: &str) -> String {
-    let fits = |text: &str| {
-        let known = matches!(text, "auto" | "none") || (text == "test" && key == "source");
-        let file = text.strip_prefix("file:").is_some_and(|path| !path.is_empty());
-        (known || file).then(|| text.to_owned())
+fn source(reader: &mut Reader, section: &str, allowed: &str, fits: impl Fn(&str) -> bool) -> String {
+    let parse = |text: &str| fits(text).then(|| text.to_owned());
+    reader.parsed(section, "source", allowed, parse).unwrap_or_else(|| "auto".to_owned())
+}
+
+/// Names and numbers; the camera itself says which it has and in which range.
+fn controls(reader: &mut Reader) -> BTreeMap<String, i64> {
+    let allowed = "a table like {brightness = 128, exposure_auto = 1}: whole numbers, or true and false";
+    let number = |value: &toml::Value| match value {
+        toml::Value::Integer(number) => Some(*number),
+        toml::Value::Boolean(flag) => Some(i64::from(*flag)),
+        _ => None,
     };
-    reader.parsed(section, key, allowed, fits).unwrap_or_else(|| "auto".to_owned())
+    let parse = |value: &toml::Value, _| {
+        let each = |(name, value): (&String, &toml::Value)| Some((name.clone(), number(value)?));
+        value.as_table()?.iter().map(each).collect()
+    };
+    reader.get("camera", "controls", allowed, parse).unwrap_or_default()
+}
+
+fn audio(reader: &mut Reader) -> AudioSettings {
+    AudioSettings {
+        bitrate: kbps(reader.number("audio", "bitrate_kbps", 6..=510, 48)),
+        voice: VoiceConfig {
+            echo_cancellation: reader.flag("audio", "echo_cancellation", true),
+            noise_suppression: reader.flag("audio", "noise_suppression", true),
+            gain_control: reader.flag("audio", "gain_control", true),
+        },
+    }
 }
 
 fn camera(reader: &mut Reader) -> CameraSettings {
     let size = "WIDTHxHEIGHT, both even, 160x90 to 3840x2160";
     CameraSettings {
-        source: source(reader, "camera", "source", "\"auto\", \"test\", \"file:PATH\" or \"none\""),
+        source: source(reader, "camera", Source::CAMERA, |text| Source::camera(text).is_ok()),
+        controls: controls(reader),
         size: reader.parsed("camera", "size", size, Size::parse).unwrap_or(Size::new(1280, 720)),
         fps: reader.number("camera", "fps", 1..=60, 30) as u32,
     }

@@ -1,8 +1,10 @@
 //! The checked settings, one struct a section of the contract.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
+use crate::audio::VoiceConfig;
 use crate::base::units::{Bitrate, Size};
 
 /// Everything that can be set, checked.
@@ -63,8 +65,10 @@ pub struct ControlSettings {
 /// `[camera]`.
 #[derive(Clone, Debug)]
 pub struct CameraSettings {
-    /// As written: `auto`, `test`, `file:PATH`, `none`, `/dev/videoN`.
+    /// As written: `auto`, `/dev/videoN`, `test`, `file:PATH`, `none`.
     pub source: String,
+    /// What the camera's controls shall be set to, by the driver's name of the control.
+    pub controls: BTreeMap<String, i64>,
     /// The picture's size.
     pub size: Size,
     /// Pictures per second, 1 to 60.
@@ -87,6 +91,8 @@ pub struct VideoSettings {
 pub struct AudioSettings {
     /// Of Opus.
     pub bitrate: Bitrate,
+    /// What is done to the voice of a microphone that is a device.
+    pub voice: VoiceConfig,
 }
 
 /// `[room]`: the room to join at start, and where.

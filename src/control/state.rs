@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+/// How a source or sink is; stands in `media` because devices tell it.
+pub use crate::media::DeviceStatus;
+
 /// The whole document. `seq` grows by one with every change that anyone can see.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct State {
@@ -104,21 +107,6 @@ pub struct Live {
     pub on: bool,
     /// One entry a destination.
     pub destinations: Vec<serde_json::Value>,
-}
-
-/// The state of a source or sink.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum DeviceStatus {
-    /// Being opened.
-    #[default]
-    Starting,
-    /// Delivering.
-    Running,
-    /// Configured away (`none`).
-    Off,
-    /// It failed and is tried again.
-    Failed,
 }
 
 /// The picture's source.

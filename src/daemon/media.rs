@@ -3,13 +3,15 @@
 
 use std::time::Duration;
 
+use tokio::task::JoinHandle;
+
 use super::supervise::{Board, Health, Subsystem, supervise};
-use crate::audio::Mixer;
-use crate::capture::{self, Source};
+use crate::audio::{Mixer, VoiceConfig};
+use crate::capture::{self, PictureOut, SoundOut};
 use crate::codec::{self, AudioConfig, VideoConfig};
-use crate::control::{DeviceStatus, StatePublisher};
-use crate::media::{AudioFrames, LatestPicture, MuteSwitch, Stream, VideoFrames};
-use crate::playback::{self, Sink};
+use crate::control::{State, StatePublisher};
+use crate::media::{Device, DeviceReport, Stream};
+use crate::playback::{self, Sink, SpeakerPath};
 
 /// How long each producer may take to stop; encoders flush what they hold.
 const STOP: Duration = Duration::from_secs(2);
@@ -25,6 +27,8 @@ pub struct MediaConfig {
     pub simulcast: bool,
     /// The sound's encoders.
     pub audio: AudioConfig,
+    /// What is done to the voice.
+    pub voice: VoiceConfig,
     /// The speaker.
     pub speaker: Sink,
 }
@@ -34,14 +38,13 @@ pub struct MediaConfig {
 pub struct MediaHub {
     /// What is encoded.
     pub stream: Stream,
-    /// The newest raw picture.
-    pub latest: LatestPicture,
-    /// The microphone's silence.
-    pub mute: MuteSwitch,
+    /// The camera's pictures.
+    pub pictures: PictureOut,
+    /// The microphone's sound.
+    pub sound: SoundOut,
     /// What is heard.
     pub mixer: Mixer,
-    pictures: VideoFrames,
-    sound: AudioFrames,
+    speaker: DeviceReport,
 }
 
 /// The running producers.
@@ -50,14 +53,33 @@ pub struct Media {
     sources: Vec<Subsystem>,
     encoders: Vec<Subsystem>,
     speaker: Subsystem,
+    followers: Vec<JoinHandle<()>>,
 }
 
 impl Media {
     /// Starts every producer.
     pub fn start(config: &MediaConfig, hub: &MediaHub, board: &Board, state: &StatePublisher) -> Media {
-        tell_devices(config, state);
-        let sources = vec![camera(config, hub, board, state), microphone(config, hub, board, state)];
-        Media { sources, encoders: encoders(config, hub, board), speaker: speaker(config, hub, board, state) }
+        hub.sound.voice.configure(config.voice);
+        let followers = vec![
+            follow(&hub.pictures.report, state, |state, device| {
+                let camera = &mut state.camera;
+                (camera.status, camera.device) = (device.status, device.name);
+                (camera.format, camera.reason) = (device.format, device.reason);
+            }),
+            follow(&hub.sound.report, state, |state, device| {
+                let microphone = &mut state.microphone;
+                (microphone.status, microphone.device) = (device.status, device.name);
+                microphone.reason = device.reason;
+            }),
+            follow(&hub.speaker, state, |state, device| {
+                let speaker = &mut state.speaker;
+                (speaker.status, speaker.device) = (device.status, device.name);
+                speaker.reason = device.reason;
+            }),
+        ];
+        let sources = vec![camera(config, hub, board), microphone(config, hub, board)];
+        let (encoders, speaker) = (encoders(config, hub, board), speaker(config, hub, board));
+        Media { sources, encoders, speaker, followers }
     }
 
     /// Capture stops, encoders flush; readers then see the stream's end. The speaker goes on until its own
@@ -66,8 +88,8 @@ impl Media {
         for source in self.sources.drain(..) {
             source.stop(STOP).await;
         }
-        hub.pictures.close();
-        hub.sound.close();
+        hub.pictures.frames.close();
+        hub.sound.frames.close();
         for encoder in self.encoders.drain(..) {
             encoder.finish(STOP).await;
         }
@@ -77,35 +99,56 @@ impl Media {
     /// The speaker stops; its file is whole.
     pub async fn stop_speaker(self) {
         self.speaker.stop(STOP).await;
+        self.followers.iter().for_each(JoinHandle::abort);
     }
 }
 
-fn camera(config: &MediaConfig, hub: &MediaHub, board: &Board, state: &StatePublisher) -> Subsystem {
-    let (capture, hub, state) = (config.capture.clone(), hub.clone(), state.clone());
-    let off = capture.camera == Source::None;
-    let run = move |shutdown| {
-        let (capture, hub) = (capture.clone(), hub.clone());
-        async move { capture::camera(&capture, &hub.pictures, &hub.latest, &shutdown).await }
-    };
-    supervise(board, "camera", run, move |health| {
-        state.update(|state| {
-            (state.camera.status, state.camera.reason) = status(off, health);
-        });
+/// Carries what a device tells into the state document.
+fn follow(
+    report: &DeviceReport,
+    state: &StatePublisher,
+    tell: impl Fn(&mut State, Device) + Send + 'static,
+) -> JoinHandle<()> {
+    let (mut device, state) = (report.subscribe(), state.clone());
+    tokio::spawn(async move {
+        loop {
+            let now = device.borrow_and_update().clone();
+            state.update(|state| tell(state, now));
+            if device.changed().await.is_err() {
+                return;
+            }
+        }
     })
 }
 
-fn microphone(config: &MediaConfig, hub: &MediaHub, board: &Board, state: &StatePublisher) -> Subsystem {
-    let (capture, hub, state) = (config.capture.clone(), hub.clone(), state.clone());
-    let off = capture.microphone == Source::None;
+/// A source or sink that ended with an error, beside what it tells itself.
+fn tell_failure(report: &DeviceReport) -> impl Fn(&Health) + Send + Sync + 'static {
+    let report = report.clone();
+    move |health| match health {
+        Health::Running => {}
+        Health::BackingOff { reason } => report.failed(reason.clone()),
+        Health::Stopped => report.off(),
+    }
+}
+
+fn camera(config: &MediaConfig, hub: &MediaHub, board: &Board) -> Subsystem {
+    let (capture, out) = (config.capture.clone(), hub.pictures.clone());
+    let told = tell_failure(&out.report);
     let run = move |shutdown| {
-        let (capture, hub) = (capture.clone(), hub.clone());
-        async move { capture::microphone(&capture, &hub.sound, &hub.mute, &shutdown).await }
+        let (capture, out) = (capture.clone(), out.clone());
+        async move { capture::camera(&capture, &out, &shutdown).await }
     };
-    supervise(board, "microphone", run, move |health| {
-        state.update(|state| {
-            (state.microphone.status, state.microphone.reason) = status(off, health);
-        });
-    })
+    supervise(board, "camera", run, told)
+}
+
+fn microphone(config: &MediaConfig, hub: &MediaHub, board: &Board) -> Subsystem {
+    let (capture, out) = (config.capture.clone(), hub.sound.clone());
+    let told = tell_failure(&out.report);
+    let run = move |shutdown| {
+        let (capture, out) = (capture.clone(), out.clone());
+        async move { capture::microphone(&capture, &out, &shutdown).await }
+    };
+    supervise(board, "microphone", run, told)
 }
 
 fn encoders(config: &MediaConfig, hub: &MediaHub, board: &Board) -> Vec<Subsystem> {
@@ -114,72 +157,39 @@ fn encoders(config: &MediaConfig, hub: &MediaHub, board: &Board) -> Vec<Subsyste
     let of = hub.clone();
     let full = move |shutdown| {
         let hub = of.clone();
-        async move { codec::full(video, &hub.pictures, &hub.stream, &shutdown).await }
+        async move { codec::full(video, &hub.pictures.frames, &hub.stream, &shutdown).await }
     };
     encoders.push(supervise(board, "encode-full", full, |_| {}));
     if config.simulcast {
         let of = hub.clone();
         let lower = move |shutdown| {
             let hub = of.clone();
-            async move { codec::lower(video, &hub.pictures, &hub.stream, &shutdown).await }
+            async move { codec::lower(video, &hub.pictures.frames, &hub.stream, &shutdown).await }
         };
         encoders.push(supervise(board, "encode-lower", lower, |_| {}));
     }
     let of = hub.clone();
     let opus = move |shutdown| {
         let hub = of.clone();
-        async move { codec::opus(audio, &hub.sound, &hub.stream, &shutdown).await }
+        async move { codec::opus(audio, &hub.sound.frames, &hub.stream, &shutdown).await }
     };
     encoders.push(supervise(board, "encode-opus", opus, |_| {}));
     let of = hub.clone();
     let aac = move |shutdown| {
         let hub = of.clone();
-        async move { codec::aac(&hub.sound, &hub.stream, &shutdown).await }
+        async move { codec::aac(&hub.sound.frames, &hub.stream, &shutdown).await }
     };
     encoders.push(supervise(board, "encode-aac", aac, |_| {}));
     encoders
 }
 
-fn speaker(config: &MediaConfig, hub: &MediaHub, board: &Board, state: &StatePublisher) -> Subsystem {
-    let (sink, mixer, state) = (config.speaker.clone(), hub.mixer.clone(), state.clone());
-    let off = sink == Sink::None;
+fn speaker(config: &MediaConfig, hub: &MediaHub, board: &Board) -> Subsystem {
+    let playback = playback::Config { sink: config.speaker.clone() };
+    let (mixer, voice, report) = (hub.mixer.clone(), hub.sound.voice.clone(), hub.speaker.clone());
+    let (path, told) = (SpeakerPath { mixer, voice, report }, tell_failure(&hub.speaker));
     let run = move |shutdown| {
-        let (config, mixer) = (playback::Config { sink: sink.clone() }, mixer.clone());
-        async move { playback::run(&config, &mixer, &shutdown).await }
+        let (playback, path) = (playback.clone(), path.clone());
+        async move { playback::run(&playback, &path, &shutdown).await }
     };
-    supervise(board, "speaker", run, move |health| {
-        state.update(|state| {
-            (state.speaker.status, state.speaker.reason) = status(off, health);
-        });
-    })
-}
-
-/// What the state document says of a device.
-fn status(off: bool, health: &Health) -> (DeviceStatus, Option<String>) {
-    match health {
-        _ if off => (DeviceStatus::Off, None),
-        Health::Running => (DeviceStatus::Running, None),
-        Health::BackingOff { reason } => (DeviceStatus::Failed, Some(reason.clone())),
-        Health::Stopped => (DeviceStatus::Off, None),
-    }
-}
-
-/// Which devices they are, before any of them runs.
-fn tell_devices(config: &MediaConfig, state: &StatePublisher) {
-    let name = |source: &Source| match source {
-        Source::Test => Some("test".to_owned()),
-        Source::File(path) => Some(format!("file:{}", path.display())),
-        Source::None => None,
-    };
-    let capture = &config.capture;
-    state.update(|state| {
-        state.camera.device = name(&capture.camera);
-        state.camera.format =
-            (capture.camera != Source::None).then(|| format!("{}@{} I420", capture.size, capture.fps));
-        state.microphone.device = name(&capture.microphone);
-        state.speaker.device = match &config.speaker {
-            Sink::File(path) => Some(format!("file:{}", path.display())),
-            Sink::None => None,
-        };
-    });
+    supervise(board, "speaker", run, told)
 }

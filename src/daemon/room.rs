@@ -123,7 +123,7 @@ impl Rooms {
 
     fn start(&self, config: participant::Config) -> Subsystem {
         let (stream, muted, left) =
-            (self.hub.stream.clone(), self.hub.mute.clone(), self.left_sender.clone());
+            (self.hub.stream.clone(), self.hub.sound.mute.clone(), self.left_sender.clone());
         let listener: Arc<dyn Listener> = Arc::new(self.hub.mixer.clone());
         let (state, control) = (self.state.clone(), self.control.clone());
         let run = move |shutdown: Shutdown| {

@@ -178,7 +178,7 @@ impl Running {
             Some(server) => {
                 let shown = Shown {
                     control: control.clone(),
-                    latest: hub.latest.clone(),
+                    latest: hub.pictures.latest.clone(),
                     store: store.clone(),
                     recording: recording.clone(),
                     collector: ProcessCollector { board: board.clone(), stream: hub.stream.clone() },
@@ -247,7 +247,7 @@ fn start_lanes(
 ) -> [Task; 3] {
     let LaneOutputs { room, recording, microphone, done } = outputs;
     let (told, seen) = (done.clone(), state.subscribe());
-    let (muted_told, mute, muted_state) = (done.clone(), hub.mute.clone(), state.clone());
+    let (muted_told, mute, muted_state) = (done.clone(), hub.sound.mute.clone(), state.clone());
     [
         Task::spawn("recorder", |shutdown| lanes::recording(recording, told, recordings, shutdown)),
         Task::spawn("room", |shutdown| lanes::room(room, done, rooms, seen, shutdown)),

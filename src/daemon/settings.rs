@@ -33,19 +33,23 @@ pub enum SettingError {
 /// # Errors
 /// [`SettingError::Source`] and [`SettingError::Sink`].
 pub fn media(settings: &Settings) -> Result<MediaConfig, SettingError> {
-    let source = |key, text: &str| Source::parse(text).map_err(|source| SettingError::Source { key, source });
+    let source = |key, parsed: Result<Source, CaptureError>| {
+        parsed.map_err(|source| SettingError::Source { key, source })
+    };
     let (fps, video) = (settings.camera.fps, &settings.video);
     Ok(MediaConfig {
         capture: capture::Config {
-            camera: source("camera.source", &settings.camera.source)?,
-            microphone: source("microphone.source", &settings.microphone)?,
+            camera: source("camera.source", Source::camera(&settings.camera.source))?,
+            microphone: source("microphone.source", Source::microphone(&settings.microphone))?,
             size: settings.camera.size,
             fps,
+            controls: settings.camera.controls.clone(),
             name: settings.device.name.clone(),
         },
         video: VideoConfig { fps, bitrate: video.bitrate, keyframe_interval_s: video.keyframe_interval_s },
         simulcast: video.simulcast,
         audio: AudioConfig { bitrate: settings.audio.bitrate },
+        voice: settings.audio.voice,
         speaker: Sink::parse(&settings.speaker)?,
     })
 }

@@ -1,23 +1,24 @@
-//! L3: where the others are heard: for now a WAV file or nothing; the speaker will stand beside them.
+//! L3: where the others are heard: a sound card (`alsa`), a WAV file or nothing.
 //!
 //! ```no_run
-//! # use roomd::{audio::Mixer, base::Shutdown, playback};
+//! # use roomd::{base::Shutdown, playback};
 //! # async fn example() -> Result<(), playback::PlaybackError> {
 //! let config = playback::Config { sink: playback::Sink::parse("file:/tmp/heard.wav")? };
-//! playback::run(&config, &Mixer::new(), &Shutdown::new()).await
+//! playback::run(&config, &playback::SpeakerPath::default(), &Shutdown::new()).await
 //! # }
 //! ```
 
+mod alsa;
 mod wav;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::audio::Mixer;
+use crate::audio::{Mixer, Voice};
 use crate::base::Shutdown;
 use crate::base::clock::{self, MediaTime};
 use crate::base::thread::{self, ThreadError};
-use crate::media::FRAME_SAMPLES;
+use crate::media::{DeviceReport, FRAME_SAMPLES};
 use wav::WavFile;
 
 /// How long one mix lasts.
@@ -30,6 +31,10 @@ const HEADER_EVERY: u64 = 50;
 /// Where sound goes to.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub enum Sink {
+    /// The default sound card; while there is none it is waited for.
+    Auto,
+    /// The sound card of this ALSA name.
+    Device(String),
     /// A WAV file, begun anew at every start; see [`wav`].
     File(PathBuf),
     /// Nowhere.
@@ -38,14 +43,16 @@ pub enum Sink {
 }
 
 impl Sink {
-    /// Reads `"file:PATH"`, `"none"` or `"auto"` (none, as long as there are no devices).
+    /// Reads `"auto"`, `"alsa:NAME"`, `"file:PATH"` or `"none"`.
     ///
     /// # Errors
     /// [`PlaybackError::BadSink`] for anything else.
     pub fn parse(text: &str) -> Result<Self, PlaybackError> {
-        match (text, text.strip_prefix("file:")) {
-            ("none" | "auto", _) => Ok(Sink::None),
-            (_, Some(path)) if !path.is_empty() => Ok(Sink::File(path.into())),
+        match (text, text.split_once(':')) {
+            ("auto", _) => Ok(Sink::Auto),
+            ("none", _) => Ok(Sink::None),
+            (_, Some(("alsa", name))) if !name.is_empty() => Ok(Sink::Device(name.to_owned())),
+            (_, Some(("file", path))) if !path.is_empty() => Ok(Sink::File(path.into())),
             _ => Err(PlaybackError::BadSink { text: text.to_owned() }),
         }
     }
@@ -58,11 +65,22 @@ pub struct Config {
     pub sink: Sink,
 }
 
+/// What the speaker works with. Cheap to clone; all clones are one.
+#[derive(Clone, Debug, Default)]
+pub struct SpeakerPath {
+    /// Where the mix comes from.
+    pub mixer: Mixer,
+    /// Is told what is played, to take it out of what the microphone hears.
+    pub voice: Voice,
+    /// How the speaker is.
+    pub report: DeviceReport,
+}
+
 /// The sink has failed. Starting it again later is worth a try, except for [`PlaybackError::BadSink`].
 #[derive(Debug, thiserror::Error)]
 pub enum PlaybackError {
     /// The configuration names a sink that there is not.
-    #[error("\"{text}\" is no sink for sound: use \"auto\", \"file:PATH\" or \"none\"")]
+    #[error("\"{text}\" is no sink for sound: use \"auto\", \"alsa:NAME\", \"file:PATH\" or \"none\"")]
     BadSink {
         /// What was configured.
         text: String,
@@ -80,24 +98,35 @@ pub enum PlaybackError {
     Thread(#[from] ThreadError),
 }
 
-/// Takes 20 ms from `mixer` every 20 ms of the media clock into the sink, on the thread `playback`, until `shutdown`
-/// is cancelled; the file is whole then. Without a sink what is mixed is thrown away, so that sources stay in time.
+/// Takes 20 ms from the mixer every 20 ms of the media clock into the sink, on the thread `playback`, until `shutdown`
+/// is cancelled; a file is whole then. Without a sink what is mixed is thrown away, so that sources stay in time.
 ///
 /// # Errors
-/// When the sink fails.
-pub async fn run(config: &Config, mixer: &Mixer, shutdown: &Shutdown) -> Result<(), PlaybackError> {
-    let (sink, mixer) = (config.sink.clone(), mixer.clone());
-    let work = move |shutdown: &Shutdown| {
-        let mut speaker = Speaker::open(&sink)?;
-        let mut due = clock::media_now() + MIX;
-        while !shutdown.is_cancelled() {
-            clock::sleep_until(clock::instant_of(due));
-            speaker.play(&mixer)?;
-            due = next(due, clock::media_now());
-        }
-        speaker.close()
+/// When a file fails. A sound card that fails is no error here: it is opened again with backoff.
+pub async fn run(config: &Config, path: &SpeakerPath, shutdown: &Shutdown) -> Result<(), PlaybackError> {
+    let (sink, path) = (config.sink.clone(), path.clone());
+    let work = move |shutdown: &Shutdown| match &sink {
+        Sink::Auto => alsa::run(None, &path, shutdown),
+        Sink::Device(name) => alsa::run(Some(name), &path, shutdown),
+        Sink::File(file) => play_file(Some(file), &path, shutdown),
+        Sink::None => play_file(None, &path, shutdown),
     };
     thread::run("playback", shutdown, work).await?
+}
+
+fn play_file(file: Option<&Path>, path: &SpeakerPath, shutdown: &Shutdown) -> Result<(), PlaybackError> {
+    let mut speaker = Speaker::open(file)?;
+    match file {
+        Some(file) => path.report.running(format!("file:{}", file.display()), None),
+        None => path.report.off(),
+    }
+    let mut due = clock::media_now() + MIX;
+    while !shutdown.is_cancelled() {
+        clock::sleep_until(clock::instant_of(due));
+        speaker.play(&path.mixer)?;
+        due = next(due, clock::media_now());
+    }
+    speaker.close()
 }
 
 /// When the mix after the one that was `due` is due, `now` that it has been played.
@@ -112,12 +141,8 @@ struct Speaker {
 }
 
 impl Speaker {
-    fn open(sink: &Sink) -> Result<Self, PlaybackError> {
-        let file = match sink {
-            Sink::File(path) => Some(WavFile::create(path)?),
-            Sink::None => None,
-        };
-        Ok(Speaker { file, mixes: 0 })
+    fn open(file: Option<&Path>) -> Result<Self, PlaybackError> {
+        Ok(Speaker { file: file.map(WavFile::create).transpose()?, mixes: 0 })
     }
 
     fn play(&mut self, mixer: &Mixer) -> Result<(), PlaybackError> {
@@ -140,16 +165,19 @@ mod tests {
 
     #[test]
     fn sinks_are_read_as_configured_and_others_are_refused() {
-        assert_eq!(Sink::parse("auto").unwrap(), Sink::None);
+        assert_eq!(Sink::parse("auto").unwrap(), Sink::Auto);
+        assert_eq!(Sink::parse("alsa:hw:1").unwrap(), Sink::Device("hw:1".into()));
         assert_eq!(Sink::parse("file:a.wav").unwrap(), Sink::File("a.wav".into()));
-        assert!(Sink::parse("alsa:default").unwrap_err().to_string().contains("\"alsa:default\""));
+        for bad in ["alsa:", "file:", "/dev/snd"] {
+            assert!(Sink::parse(bad).unwrap_err().to_string().contains(&format!("\"{bad}\"")));
+        }
     }
 
     #[test]
     fn what_is_mixed_stands_in_the_file() {
         let place = tempfile::tempdir().unwrap();
         let path = place.path().join("heard.wav");
-        let (mixer, mut speaker) = (Mixer::new(), Speaker::open(&Sink::File(path.clone())).unwrap());
+        let (mixer, mut speaker) = (Mixer::new(), Speaker::open(Some(&path)).unwrap());
         let source = mixer.source();
         for n in 0..60 {
             source.push(&[n; FRAME_SAMPLES]);
@@ -174,7 +202,7 @@ mod tests {
     #[tokio::test]
     async fn a_place_that_cannot_be_written_is_an_error_with_its_path() {
         let config = Config { sink: Sink::File("/no/such/directory/heard.wav".into()) };
-        let error = run(&config, &Mixer::new(), &Shutdown::new()).await.unwrap_err().to_string();
+        let error = run(&config, &SpeakerPath::default(), &Shutdown::new()).await.unwrap_err().to_string();
         assert!(error.contains("/no/such/directory/heard.wav: No such file"), "{error}");
     }
 }

@@ -7,9 +7,9 @@
 //! Nothing here ever holds up the stream: a disk that stalls fills the queue, then the reader's own backlog, and
 //! then the recording loses pictures up to the next keyframe.
 //!
-//! After a kill the file lacks what was not in a part yet: at most [`crate::mp4::MAX_PART`] and one frame. After
-//! a power cut also the parts that were not synced; `storage_slow` says when that is more than usual. A file
-//! gets its name (`.mp4`) with its first whole part in it, so every `.mp4` plays.
+//! After a kill the file lacks what was not in a part yet: at most [`crate::mp4::MAX_PART`], one frame and the
+//! 100 ms for which units are collected. After a power cut also the parts that were not synced; `storage_slow` says
+//! when that is more than usual. A file gets its name (`.mp4`) with its first whole part in it, so every `.mp4` plays.
 
 mod disk;
 mod handle;

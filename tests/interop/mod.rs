@@ -219,7 +219,7 @@ impl Drop for Box_ {
 
 fn produce(stream: &media::Stream, mute: &media::MuteSwitch, shutdown: &Shutdown) -> Vec<JoinHandle<()>> {
     let (pictures, sound) = (media::VideoFrames::new(), media::AudioFrames::new());
-    let (config, latest) = (capture::Config::default(), media::LatestPicture::default());
+    let config = capture::Config::default();
     let (video, audio) = (codec::VideoConfig::default(), codec::AudioConfig::default());
     let mut tasks = Vec::new();
     let (p, s, d) = (pictures.clone(), stream.clone(), shutdown.clone());
@@ -228,12 +228,12 @@ fn produce(stream: &media::Stream, mute: &media::MuteSwitch, shutdown: &Shutdown
     tasks.push(tokio::spawn(async move { codec::lower(video, &p, &s, &d).await.expect("lower") }));
     let (p, s, d) = (sound.clone(), stream.clone(), shutdown.clone());
     tasks.push(tokio::spawn(async move { codec::opus(audio, &p, &s, &d).await.expect("opus") }));
+    let picture_out = capture::PictureOut { frames: pictures, ..Default::default() };
     let (c, d) = (config.clone(), shutdown.clone());
-    tasks.push(tokio::spawn(
-        async move { capture::camera(&c, &pictures, &latest, &d).await.expect("camera") },
-    ));
-    let (m, d) = (mute.clone(), shutdown.clone());
-    tasks.push(tokio::spawn(async move { capture::microphone(&config, &sound, &m, &d).await.expect("mic") }));
+    tasks.push(tokio::spawn(async move { capture::camera(&c, &picture_out, &d).await.expect("camera") }));
+    let d = shutdown.clone();
+    let sound_out = capture::SoundOut { frames: sound, mute: mute.clone(), ..Default::default() };
+    tasks.push(tokio::spawn(async move { capture::microphone(&config, &sound_out, &d).await.expect("mic") }));
     tasks
 }
 
