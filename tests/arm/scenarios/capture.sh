@@ -8,7 +8,7 @@ source = "/dev/video0"
 size = "320x180"
 fps = 10
 [microphone]
-source = "alsa:hw:Loopback,1"
+source = "alsa:hw:CARD=Loopback,DEV=1"
 CONF
 wait_for "the camera" device_is box camera running
 wait_for "the microphone" device_is box microphone running

@@ -21,7 +21,7 @@ source = "none"
 [microphone]
 source = "none"
 [speaker]
-sink = "alsa:hw:Loopback,0"
+sink = "alsa:hw:CARD=Loopback,DEV=0"
 [server]
 enabled = false
 [room]
