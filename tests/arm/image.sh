@@ -9,6 +9,8 @@ cache=${ROOMD_TEST_PARTS:-$HOME/.cache/roomd-test}/arm
 # With what it needs, loaded by the guest's init in this order; parameters stand behind the name.
 modules=(
   virtio_pci
+  virtio_blk
+  ext4
   9pnet_virtio
   9p
   "vivid n_devs=1 node_types=0x1 num_inputs=1 input_types=0"
@@ -39,7 +41,7 @@ mkdir -p "$work/debs" "$work/from" "$work/root"
 for deb in "$work"/debs/*.deb; do dpkg-deb -x "$deb" "$work/from"; done
 
 from=$work/from root=$work/root
-mkdir -p "$root"/{bin,dev,proc,sys,tmp,run,share,lib/aarch64-linux-gnu,modules,usr/share}
+mkdir -p "$root"/{bin,dev,system,proc,sys,tmp,run,share,lib/aarch64-linux-gnu,modules,usr/share}
 cp "$from/bin/busybox" "$root/bin/"
 ln -s busybox "$root/bin/sh"
 cp -r "$from/usr/share/alsa" "$root/usr/share/"
