@@ -6,8 +6,10 @@ use super::serving::Serving;
 use crate::capture::{self, CaptureError, Source};
 use crate::codec::{AudioConfig, VideoConfig};
 use crate::config::{MqttSettings, RecordingSettings, Settings};
+use crate::control::queue::Policy;
 use crate::playback::{PlaybackError, Sink};
 use crate::{mqtt, participant, record};
+use tokio::sync::watch;
 
 /// A setting that the subsystem itself refuses, although its form is right.
 #[derive(Debug, thiserror::Error)]
@@ -67,7 +69,7 @@ pub fn room(settings: &Settings, media: &MediaConfig, box_id: &str, serving: Opt
         simulcast: media.simulcast,
     };
     RoomConfig {
-        identity: settings.room.identity.clone().unwrap_or_else(|| format!("box-{box_id}")),
+        identity: identity(settings, box_id),
         name: settings.device.name.clone(),
         url: settings.room.url.clone(),
         token: settings.room.token.clone(),
@@ -77,12 +79,22 @@ pub fn room(settings: &Settings, media: &MediaConfig, box_id: &str, serving: Opt
     }
 }
 
+/// Who the box is in a room.
+pub fn identity(settings: &Settings, box_id: &str) -> String {
+    settings.room.identity.clone().unwrap_or_else(|| format!("box-{box_id}"))
+}
+
+/// What of `[control]` the request queue goes by.
+pub fn policy(settings: &Settings) -> Policy {
+    Policy { allow_remote_unmute: settings.control.allow_remote_unmute }
+}
+
 /// `[recording]`.
 pub fn recording(settings: &RecordingSettings) -> record::Config {
     record::Config { dir: settings.dir.clone(), min_free_bytes: settings.min_free_bytes }
 }
 
-/// `[mqtt]`.
+/// `[mqtt]`; who may command comes by `issuers`, which change live.
 ///
 /// # Errors
 /// [`SettingError::Mqtt`] for a URL that cannot be used.
@@ -91,6 +103,7 @@ pub fn mqtt(
     fleet: &str,
     box_id: &str,
     boot_id: &str,
+    issuers: watch::Receiver<Vec<String>>,
 ) -> Result<mqtt::Config, SettingError> {
     let (cert_file, key_file) = settings.client_cert.clone().unzip();
     let access = mqtt::Access {
@@ -104,6 +117,6 @@ pub fn mqtt(
         key_file,
     };
     let mut config = mqtt::Config::new(access, fleet, box_id, boot_id);
-    config.issuers.clone_from(&settings.issuers);
+    config.issuers = issuers;
     Ok(config)
 }

@@ -2,8 +2,10 @@
 
 pub mod child;
 mod free_space;
+mod monotonic;
 pub mod openh264;
 pub mod openh264_asm;
 pub mod scale;
 
 pub use free_space::free_bytes;
+pub use monotonic::monotonic_micros;
