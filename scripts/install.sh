@@ -98,7 +98,7 @@ browser_parts() {
 
 test_parts() {
   run
-  debian chromium iproute2 libnss3-tools procps
+  debian chromium iproute2 libnss3-tools procps systemd
   mkdir -p "$parts"
   python_parts
   film

@@ -80,6 +80,11 @@ pub fn run(settings: Settings, read: Read) -> Result<(), DaemonError> {
     for key in &settings.without_effect {
         warn!(key, "valid, and without effect in this version");
     }
+    if let Some(folder) = std::env::var_os("CREDENTIALS_DIRECTORY")
+        && !std::path::Path::new(&folder).is_dir()
+    {
+        warn!(CREDENTIALS_DIRECTORY = %folder.to_string_lossy(), "is no folder; going on without credentials");
+    }
     // A second provider comes in with some library: rustls would panic where none is chosen.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_multi_thread()
