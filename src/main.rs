@@ -56,7 +56,7 @@ fn main() -> ExitCode {
             let _ = std::io::stdout().write_all(text.as_bytes());
             ExitCode::SUCCESS
         }
-        Action::Run => run(settings),
+        Action::Run => run(settings, arguments.config),
     }
 }
 
@@ -68,8 +68,9 @@ fn settings(file: Option<&Path>) -> Result<Settings, ExitCode> {
     })
 }
 
-fn run(settings: Settings) -> ExitCode {
-    match daemon::run(settings) {
+fn run(settings: Settings, file: Option<PathBuf>) -> ExitCode {
+    let read = move || load(file.as_deref(), &Environment::of_process());
+    match daemon::run(settings, Box::new(read)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("roomd: {}", daemon::with_sources(&error));
