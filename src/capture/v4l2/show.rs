@@ -43,7 +43,6 @@ struct Inner {
     state: State,
     /// PTS of the last picture or slate.
     last: Option<MediaTime>,
-    slate_due: MediaTime,
 }
 
 enum State {
@@ -59,7 +58,7 @@ impl Show {
     /// Shows into `out`, from `now` on.
     pub fn new(config: &Config, out: &PictureOut, now: MediaTime) -> Self {
         let slate = Slate::new(config.size, &config.name);
-        let inner = Inner { slate, state: State::Starting(now), last: None, slate_due: now };
+        let inner = Inner { slate, state: State::Starting(now), last: None };
         Show { out: out.clone(), closed: AtomicBool::new(false), inner: Mutex::new(inner) }
     }
 
@@ -96,11 +95,10 @@ impl Show {
         tracing::warn!(%reason, "no camera");
         self.out.report.failed(reason.to_string());
         inner.state = State::Away(reason);
-        inner.slate_due = now;
         self.tick_locked(&mut inner, now);
     }
 
-    /// It is `now`: the slate is shown when it is due. To be called every [`SLATE_EVERY`] at least.
+    /// It is `now`: the slate is shown if there is no camera. To be called every [`SLATE_EVERY`].
     pub fn tick(&self, now: MediaTime) {
         let mut inner = self.lock();
         if self.closed.load(Ordering::Acquire) {
@@ -124,11 +122,6 @@ impl Show {
             State::Starting(_) => "the camera starts".to_owned(),
             State::Away(reason) => format!("no camera: {reason}"),
         };
-        if now < inner.slate_due {
-            return;
-        }
-        // Half of it, so that a tick which comes a little early is not left out.
-        inner.slate_due = now + SLATE_EVERY / 2;
         let frame = inner.slate.picture(&text, now);
         self.show(inner, frame);
     }
