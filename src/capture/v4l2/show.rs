@@ -146,6 +146,9 @@ impl Show {
     /// It is `now`: the slate is shown when it is due. To be called every [`SLATE_EVERY`] at least.
     pub fn tick(&self, now: MediaTime) {
         let mut inner = self.lock();
+        if self.closed.load(Ordering::Acquire) {
+            return;
+        }
         let silent = match &inner.state {
             State::Running { name, last, stall } => (now.since(*last) > *stall).then(|| name.clone()),
             _ => None,
@@ -167,7 +170,8 @@ impl Show {
         if now < inner.slate_due {
             return;
         }
-        inner.slate_due = now + SLATE_EVERY;
+        // Half of it, so that a tick which comes a little early is not left out.
+        inner.slate_due = now + SLATE_EVERY / 2;
         let frame = inner.slate.picture(&text, now);
         self.show(inner, frame);
     }
