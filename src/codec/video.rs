@@ -64,7 +64,7 @@ pub async fn full(
     let work = move |shutdown: &Shutdown| {
         let mut layer = LayerEncoder::new(Layer::Full, config);
         each("encode-full", &mut pictures, shutdown, |picture| {
-            let wanted = stream.demand().video[Layer::Full.index()];
+            let wanted = stream.demand().video[Layer::Full.index()] && !picture.encoded;
             layer.picture(picture, wanted, &stream)
         })
     };
