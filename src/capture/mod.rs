@@ -24,7 +24,7 @@ use crate::audio::Voice;
 use crate::base::units::Size;
 use crate::base::{Shutdown, clock, thread};
 use crate::media::{
-    AudioFrame, AudioFrames, DeviceReport, FRAME_SAMPLES, LatestPicture, Meter, MuteSwitch, VideoFrame,
+    AudioFrame, AudioFrames, DeviceReport, LatestPicture, Meter, MuteFade, MuteSwitch, VideoFrame,
     VideoFrames,
 };
 use film::{FilmPictures, FilmSound, Programs};
@@ -98,14 +98,14 @@ pub struct SoundOut {
     pub voice: Voice,
     /// How the microphone is.
     pub report: DeviceReport,
+    /// How the silence begins and ends.
+    pub fade: MuteFade,
 }
 
 impl SoundOut {
     fn hear(&self, mut frame: AudioFrame) {
         self.meter.show(&*frame.samples);
-        if self.mute.get() {
-            *frame.samples = [0; FRAME_SAMPLES];
-        }
+        self.fade.apply(self.mute.get(), &mut frame.samples);
         self.frames.publish(Arc::new(frame));
     }
 }

@@ -170,6 +170,9 @@ impl Running {
         let health = Health::default();
         health.beat();
         let media_config = settings::media(&settings)?;
+        let desired = desired(&store, &settings);
+        // Before there is a first sample: who muted the box before this start is not heard for a moment.
+        hub.sound.mute.set(desired.muted);
         let media = Media::start(&media_config, &hub, &board, &state);
 
         let (control, orders) = ControlHandle::new(&state);
@@ -181,7 +184,12 @@ impl Running {
                     latest: hub.pictures.latest.clone(),
                     store: store.clone(),
                     recording: recording.clone(),
-                    collector: ProcessCollector { board: board.clone(), stream: hub.stream.clone() },
+                    meter: hub.sound.meter.clone(),
+                    collector: ProcessCollector {
+                        board: board.clone(),
+                        stream: hub.stream.clone(),
+                        meter: hub.sound.meter.clone(),
+                    },
                     health: health.clone(),
                 };
                 Some(Serving::start(server, &settings, &box_id, shown).await?)
@@ -203,7 +211,7 @@ impl Running {
 
         recover(&recording, &store).await;
         let policy = Policy { allow_remote_unmute: settings.control.allow_remote_unmute };
-        let (mutator, outputs) = Mutator::new(policy, desired(&store, &settings), store.clone(), orders);
+        let (mutator, outputs) = Mutator::new(policy, desired, store.clone(), orders);
         let recordings = Recordings::new(recording, store, hub.stream.clone(), state.clone());
         let rooms = Rooms::new(room_config, hub.clone(), board, state.clone(), control);
         let [recorder, room, microphone] = start_lanes(outputs, recordings, rooms, &hub, &state);
