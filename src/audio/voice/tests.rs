@@ -63,8 +63,8 @@ fn every_switch_turns_on_and_off_without_a_click_and_off_is_off_at_once() {
             let pairs = sound[from * FRAME_SAMPLES..to * FRAME_SAMPLES].windows(2);
             pairs.map(|pair| pair[0].abs_diff(pair[1])).max().unwrap_or(0)
         };
-        let steady = step(0, 39).max(step(45, 99));
-        let (on, off) = (step(39, 45), step(99, 102));
+        let steady = step(0, 39).max(step(42, 99));
+        let (on, off) = (step(39, 42), step(99, 102));
         assert!(on.max(off) <= steady + steady / 2, "{config:?}: {on} on, {off} off, {steady} between");
         assert_ne!(sound[60 * FRAME_SAMPLES..61 * FRAME_SAMPLES], tone(60)[..], "{config:?} does something");
         assert_eq!(sound[101 * FRAME_SAMPLES..102 * FRAME_SAMPLES], tone(101)[..], "{config:?} is off");
@@ -113,10 +113,10 @@ fn jitter_moves_nothing_and_a_jump_or_a_slow_shift_does() {
     }
     // 30 ms more from one frame to the next are followed at once.
     assert_eq!(timeline.place(at(50, 30_000)), 48_000 + 960 * 50 + 1440);
-    // 12 ms less as well, within half a second.
+    // 12 ms less as well, within a second.
     let off = |n: u64, placed: i64| (placed - (48_000 + 960 * n as i64 + 864)).abs();
     let placed: Vec<i64> = (51..100).map(|n| off(n, timeline.place(at(n, 18_000)))).collect();
-    assert!(placed[0] > 500 && placed[25..].iter().all(|off| *off <= 240), "{placed:?}");
+    assert!(placed[0] > 500 && placed[35..].iter().all(|off| *off <= 240), "{placed:?}");
 }
 
 #[test]
