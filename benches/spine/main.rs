@@ -28,6 +28,9 @@ const TAIL: Duration = Duration::from_secs(1);
 const ROUNDS: usize = 5;
 
 fn main() {
+    if std::env::args().any(|argument| argument == "voice") {
+        return voice::run();
+    }
     let film = PathBuf::from(std::env::var_os("ROOMD_TEST_FILM").expect("ROOMD_TEST_FILM names a film"));
     let rounds =
         std::env::var("ROOMD_BENCH_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(ROUNDS);
@@ -57,7 +60,6 @@ fn main() {
     }
     live::run(&film, rounds.len());
     latency::run();
-    voice::run();
 }
 
 /// One after the other, so that what else the machine does meets all of them.
