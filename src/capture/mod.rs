@@ -10,7 +10,7 @@ mod pace;
 mod source;
 pub mod test;
 pub mod timestamp;
-mod v4l2;
+pub mod v4l2;
 
 pub use error::CaptureError;
 pub use source::Source;
@@ -18,6 +18,7 @@ pub use source::Source;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use crate::audio::Voice;
@@ -77,6 +78,8 @@ pub struct PictureOut {
     pub latest: LatestPicture,
     /// How the camera is.
     pub report: DeviceReport,
+    /// Pictures of the camera that were damaged and left out.
+    pub damaged: Arc<AtomicU64>,
     /// Beaten by each picture, slates included: a driver that holds the thread shows as silence.
     pulse: Arc<Pulse>,
 }
@@ -89,6 +92,7 @@ impl Default for PictureOut {
             frames: VideoFrames::default(),
             latest: LatestPicture::default(),
             report: DeviceReport::default(),
+            damaged: Arc::default(),
         }
     }
 }
