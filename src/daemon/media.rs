@@ -34,7 +34,7 @@ pub struct MediaConfig {
 }
 
 /// Where the rest of the box meets the producers. Cheap to clone; all clones are one.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct MediaHub {
     /// What is encoded.
     pub stream: Stream,
@@ -45,6 +45,19 @@ pub struct MediaHub {
     /// What is heard.
     pub mixer: Mixer,
     speaker: DeviceReport,
+}
+
+impl Default for MediaHub {
+    fn default() -> Self {
+        let stream = Stream::default();
+        MediaHub {
+            pictures: PictureOut { stream: stream.clone(), ..PictureOut::default() },
+            stream,
+            sound: SoundOut::default(),
+            mixer: Mixer::default(),
+            speaker: DeviceReport::default(),
+        }
+    }
 }
 
 /// The running producers.
