@@ -173,6 +173,8 @@ pub async fn camera(config: &Config, out: &PictureOut, shutdown: &Shutdown) -> R
         Source::File(path) => show_film(path, &config, &to, shutdown),
         Source::Test | Source::None => show_test(&config, &to, shutdown),
     };
+    // From the start on: opening a device may hang too.
+    out.pulse.beat();
     let result = thread::run("capture-video", shutdown, work).await.map_err(CaptureError::from).flatten();
     out.pulse.rest();
     out.latest.set(None);
@@ -197,6 +199,7 @@ pub async fn microphone(config: &Config, out: &SoundOut, shutdown: &Shutdown) ->
         Source::File(path) => sound_film(path, &to, shutdown),
         Source::Test | Source::None => sound_test(&to, shutdown),
     };
+    out.pulse.beat();
     let result = thread::run("capture-audio", shutdown, work).await.map_err(CaptureError::from).flatten();
     out.pulse.rest();
     result
