@@ -42,7 +42,7 @@ fn main() -> ExitCode {
             println!("the configuration is good");
             ExitCode::SUCCESS
         }
-        Action::Run => run(settings),
+        Action::Run => run(settings, arguments.config),
     }
 }
 
@@ -54,8 +54,9 @@ fn settings(file: Option<&Path>) -> Result<Settings, ExitCode> {
     })
 }
 
-fn run(settings: Settings) -> ExitCode {
-    match daemon::run(settings) {
+fn run(settings: Settings, file: Option<PathBuf>) -> ExitCode {
+    let read = move || load(file.as_deref(), &Environment::of_process());
+    match daemon::run(settings, Box::new(read)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("roomd: {}", daemon::with_sources(&error));

@@ -21,6 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::audio::Voice;
+use crate::base::pulse::Pulse;
 use crate::base::units::Size;
 use crate::base::{Shutdown, clock, thread};
 use crate::media::{
@@ -68,7 +69,7 @@ impl Default for Config {
 }
 
 /// Where the camera's pictures go. Cheap to clone; all clones are one.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct PictureOut {
     /// For the encoders.
     pub frames: VideoFrames,
@@ -76,17 +77,32 @@ pub struct PictureOut {
     pub latest: LatestPicture,
     /// How the camera is.
     pub report: DeviceReport,
+    /// Beaten by each picture, slates included: a driver that holds the thread shows as silence.
+    pulse: Arc<Pulse>,
+}
+
+impl Default for PictureOut {
+    fn default() -> Self {
+        let pulse = Arc::new(Pulse::told("capture-video"));
+        PictureOut {
+            pulse,
+            frames: VideoFrames::default(),
+            latest: LatestPicture::default(),
+            report: DeviceReport::default(),
+        }
+    }
 }
 
 impl PictureOut {
     fn show(&self, picture: Arc<VideoFrame>) {
+        self.pulse.beat();
         self.latest.set(Some(picture.clone()));
         self.frames.publish(picture);
     }
 }
 
 /// Where the microphone's sound goes. Cheap to clone; all clones are one.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct SoundOut {
     /// For the encoders.
     pub frames: AudioFrames,
@@ -98,10 +114,26 @@ pub struct SoundOut {
     pub voice: Voice,
     /// How the microphone is.
     pub report: DeviceReport,
+    /// Beaten by each frame, as in [`PictureOut`].
+    pulse: Arc<Pulse>,
+}
+
+impl Default for SoundOut {
+    fn default() -> Self {
+        SoundOut {
+            frames: AudioFrames::default(),
+            mute: MuteSwitch::default(),
+            meter: Meter::default(),
+            voice: Voice::default(),
+            report: DeviceReport::default(),
+            pulse: Arc::new(Pulse::told("capture-audio")),
+        }
+    }
 }
 
 impl SoundOut {
     fn hear(&self, mut frame: AudioFrame) {
+        self.pulse.beat();
         self.meter.show(&*frame.samples);
         if self.mute.get() {
             *frame.samples = [0; FRAME_SAMPLES];
@@ -130,6 +162,7 @@ pub async fn camera(config: &Config, out: &PictureOut, shutdown: &Shutdown) -> R
         Source::Test | Source::None => show_test(&config, &to, shutdown),
     };
     let result = thread::run("capture-video", shutdown, work).await.map_err(CaptureError::from).flatten();
+    out.pulse.rest();
     out.latest.set(None);
     result
 }
@@ -152,7 +185,9 @@ pub async fn microphone(config: &Config, out: &SoundOut, shutdown: &Shutdown) ->
         Source::File(path) => sound_film(path, &to, shutdown),
         Source::Test | Source::None => sound_test(&to, shutdown),
     };
-    thread::run("capture-audio", shutdown, work).await.map_err(CaptureError::from).flatten()
+    let result = thread::run("capture-audio", shutdown, work).await.map_err(CaptureError::from).flatten();
+    out.pulse.rest();
+    result
 }
 
 /// `1280x720@30 I420`, of sources that make their pictures as they are wanted.

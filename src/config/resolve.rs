@@ -63,6 +63,7 @@ pub(super) fn settings(reader: &mut Reader, credentials: Option<&Path>) -> Setti
         log: log(reader),
         device,
         without_effect,
+        given: reader.all_given(),
     }
 }
 

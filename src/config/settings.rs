@@ -41,6 +41,8 @@ pub struct Settings {
     pub log: LogSettings,
     /// Keys that were set, are valid, and have no effect in this version.
     pub without_effect: Vec<&'static str>,
+    /// Every key that was set, `section.key`, as it was written.
+    pub given: BTreeMap<String, toml::Value>,
 }
 
 /// `[box]`: who this box is.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::info;
 
@@ -17,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(12);
 #[derive(Debug)]
 pub struct Lives {
     pusher: Pusher,
-    configured: Vec<Destination>,
+    configured: watch::Receiver<Vec<Destination>>,
     state: StatePublisher,
     on: bool,
     /// Carries the destinations' reports into the state.
@@ -34,7 +35,7 @@ impl Lives {
     /// Live nowhere. `configured`: where to when an order does not say.
     pub fn new(
         config: push::Config,
-        configured: Vec<Destination>,
+        configured: watch::Receiver<Vec<Destination>>,
         stream: Stream,
         state: StatePublisher,
     ) -> Lives {
@@ -53,7 +54,7 @@ impl Lives {
         self.on = wanted.is_some();
         let destinations = match wanted {
             None => Vec::new(),
-            Some(DesiredLive { outputs: None, .. }) => self.configured.clone(),
+            Some(DesiredLive { outputs: None, .. }) => self.configured.borrow().clone(),
             Some(DesiredLive { outputs: Some(outputs), .. }) => outputs
                 .into_iter()
                 .map(|output| Destination { url: output.url, key: Key::Given(output.key) })

@@ -6,9 +6,11 @@ use super::serving::Serving;
 use crate::capture::{self, CaptureError, Source};
 use crate::codec::{AUDIO_SPECIFIC_CONFIG, AudioConfig, VideoConfig};
 use crate::config::{LiveDestinationSettings, LiveSettings, MqttSettings, RecordingSettings, Settings};
+use crate::control::queue::Policy;
 use crate::media::AUDIO_RATE;
 use crate::playback::{PlaybackError, Sink};
 use crate::{mqtt, participant, push, record, rtmp};
+use tokio::sync::watch;
 
 /// A setting that the subsystem itself refuses, although its form is right.
 #[derive(Debug, thiserror::Error)]
@@ -68,13 +70,26 @@ pub fn room(settings: &Settings, media: &MediaConfig, box_id: &str, serving: Opt
         simulcast: media.simulcast,
     };
     RoomConfig {
-        identity: settings.room.identity.clone().unwrap_or_else(|| format!("box-{box_id}")),
+        identity: identity(settings, box_id),
         name: settings.device.name.clone(),
         url: settings.room.url.clone(),
         token: settings.room.token.clone(),
         embedded,
         video: (media.capture.camera != Source::None).then_some(video),
         audio: media.capture.microphone != Source::None,
+    }
+}
+
+/// Who the box is in a room.
+pub fn identity(settings: &Settings, box_id: &str) -> String {
+    settings.room.identity.clone().unwrap_or_else(|| format!("box-{box_id}"))
+}
+
+/// What of `[control]` the request queue goes by.
+pub fn policy(settings: &Settings) -> Policy {
+    Policy {
+        allow_remote_unmute: settings.control.allow_remote_unmute,
+        live_configured: !settings.live.destinations.is_empty(),
     }
 }
 
@@ -94,7 +109,7 @@ pub fn live(settings: &LiveSettings) -> (push::Config, Vec<push::Destination>) {
     (config, settings.destinations.iter().map(destination).collect())
 }
 
-/// `[mqtt]`.
+/// `[mqtt]`; who may command comes by `issuers`, which change live.
 ///
 /// # Errors
 /// [`SettingError::Mqtt`] for a URL that cannot be used.
@@ -103,6 +118,7 @@ pub fn mqtt(
     fleet: &str,
     box_id: &str,
     boot_id: &str,
+    issuers: watch::Receiver<Vec<String>>,
 ) -> Result<mqtt::Config, SettingError> {
     let (cert_file, key_file) = settings.client_cert.clone().unzip();
     let access = mqtt::Access {
@@ -116,6 +132,6 @@ pub fn mqtt(
         key_file,
     };
     let mut config = mqtt::Config::new(access, fleet, box_id, boot_id);
-    config.issuers.clone_from(&settings.issuers);
+    config.issuers = issuers;
     Ok(config)
 }
