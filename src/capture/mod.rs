@@ -81,7 +81,7 @@ pub struct PictureOut {
     /// Pictures of the camera that were damaged and left out.
     pub damaged: Arc<AtomicU64>,
     /// Beaten by each picture, slates included: a driver that holds the thread shows as silence.
-    pulse: Arc<Pulse>,
+    pub pulse: Arc<Pulse>,
 }
 
 impl Default for PictureOut {
@@ -119,7 +119,7 @@ pub struct SoundOut {
     /// How the microphone is.
     pub report: DeviceReport,
     /// Beaten by each frame, as in [`PictureOut`].
-    pulse: Arc<Pulse>,
+    pub pulse: Arc<Pulse>,
 }
 
 impl Default for SoundOut {

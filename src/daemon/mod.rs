@@ -4,6 +4,7 @@ mod devices;
 mod identity;
 mod info;
 mod lanes;
+mod live;
 mod logging;
 mod manager;
 mod media;

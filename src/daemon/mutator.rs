@@ -13,7 +13,7 @@ use crate::control::queue::{Action, Change, Lane, Policy, RequestQueue, Verdict}
 use crate::control::{Code, Desired, Order, Reply};
 use crate::store::Store;
 
-/// Actions on their way to one lane: the queue lets one run and, for the room, one more take its place.
+/// Actions on their way to one lane: the queue lets one run and, for the room and going live, one more take its place.
 const LANE_CAPACITY: usize = 4;
 /// Ends of actions on their way back; lanes wait for a place.
 const DONE_CAPACITY: usize = 16;
@@ -34,6 +34,7 @@ pub enum Done {
 pub struct LaneInputs {
     room: mpsc::Sender<Action>,
     recording: mpsc::Sender<Action>,
+    live: mpsc::Sender<Action>,
     microphone: mpsc::Sender<Action>,
 }
 
@@ -44,6 +45,8 @@ pub struct LaneOutputs {
     pub room: mpsc::Receiver<Action>,
     /// Actions about the recording.
     pub recording: mpsc::Receiver<Action>,
+    /// Actions about going live.
+    pub live: mpsc::Receiver<Action>,
     /// Actions about the microphone.
     pub microphone: mpsc::Receiver<Action>,
     /// The way back.
@@ -72,15 +75,17 @@ impl Mutator {
     ) -> (Mutator, LaneOutputs) {
         let (room, room_actions) = mpsc::channel(LANE_CAPACITY);
         let (recording, recording_actions) = mpsc::channel(LANE_CAPACITY);
+        let (live, live_actions) = mpsc::channel(LANE_CAPACITY);
         let (microphone, microphone_actions) = mpsc::channel(LANE_CAPACITY);
         let (done_sender, done) = mpsc::channel(DONE_CAPACITY);
-        let lanes = LaneInputs { room, recording, microphone };
+        let lanes = LaneInputs { room, recording, live, microphone };
         let queue = RequestQueue::new(*policy.borrow(), desired);
         let pulse = Pulse::vital("mutator");
         let mutator = Mutator { queue, policy, pulse, store, orders, lanes, done };
         let outputs = LaneOutputs {
             room: room_actions,
             recording: recording_actions,
+            live: live_actions,
             microphone: microphone_actions,
             done: done_sender,
         };
@@ -115,6 +120,7 @@ impl Mutator {
         let lane = match action.change.lane() {
             Lane::Room => &self.lanes.room,
             Lane::Recording => &self.lanes.recording,
+            Lane::Live => &self.lanes.live,
             Lane::Microphone => &self.lanes.microphone,
         };
         if lane.send(action).await.is_err() {

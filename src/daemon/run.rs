@@ -10,13 +10,14 @@ use tracing::{info, warn};
 use super::identity::{self, IdentityError};
 use super::info::info;
 use super::lanes;
+use super::live::Lives;
 use super::logging::{self, LogLevel, LoggingError};
 use super::manager::Manager;
 use super::media::{Media, MediaHub};
-use super::metrics::ProcessCollector;
+use super::metrics::{LiveCollector, ProcessCollector};
 use super::mutator::{self, LaneOutputs, Mutator};
 use super::recording::Recordings;
-use super::reload::{Live, Read, Reloader};
+use super::reload::{Changeable, Read, Reloader};
 use super::room::Rooms;
 use super::serving::{Serving, ServingError, Shown};
 use super::settings;
@@ -178,6 +179,7 @@ struct Running {
     health: Health,
     media: Media,
     recorder: Task,
+    live: Task,
     room: Task,
     microphone: Task,
     mutator: Task,
@@ -189,7 +191,7 @@ struct Running {
 impl Running {
     /// Opens everything, in this order: state on disk, producers, control, server, bridges, and then what was
     /// ordered before. Also gives what a reload may change.
-    async fn start(settings: Settings, log: LogLevel) -> Result<(Running, Live), DaemonError> {
+    async fn start(settings: Settings, log: LogLevel) -> Result<(Running, Changeable), DaemonError> {
         let state_dir = settings.device.state_dir.clone();
         let made = identity::box_id(&state_dir)?;
         let box_id = settings.device.id.clone().unwrap_or(made);
@@ -202,6 +204,9 @@ impl Running {
         health.beat();
         let media_config = settings::media(&settings)?;
         let media = Media::start(&media_config, &hub, &board, &state);
+        let (live_config, destinations) = settings::live(&settings.live);
+        let destinations = watch::Sender::new(destinations);
+        let lives = Lives::new(live_config, destinations.subscribe(), hub.stream.clone(), state.clone());
 
         let (control, orders) = ControlHandle::new(&state);
         let serving = match &settings.server {
@@ -213,6 +218,7 @@ impl Running {
                     store: store.clone(),
                     recording: recording.clone(),
                     collector: ProcessCollector { board: board.clone(), stream: hub.stream.clone() },
+                    live: LiveCollector(lives.reports()),
                     health: health.clone(),
                 };
                 Some(Serving::start(server, &settings, &box_id, shown).await?)
@@ -236,32 +242,46 @@ impl Running {
         };
 
         recover(&recording, &store).await;
-        let live = Live {
+        let changeable = Changeable {
             log,
             policy: watch::Sender::new(settings::policy(&settings)),
             recording: watch::Sender::new(recording),
             issuers,
+            destinations,
             room: watch::Sender::new(room_config),
             voice: hub.sound.voice.clone(),
             box_id,
         };
         let wanted = desired(&store, &settings);
-        let (mutator, outputs) = Mutator::new(live.policy.subscribe(), wanted, store.clone(), orders);
+        let (mutator, outputs) = Mutator::new(changeable.policy.subscribe(), wanted, store.clone(), orders);
         let recordings =
-            Recordings::new(live.recording.subscribe(), store, hub.stream.clone(), state.clone());
-        let rooms = Rooms::new(live.room.subscribe(), hub.clone(), board, state.clone(), control);
-        let [recorder, room, microphone] = start_lanes(outputs, recordings, rooms, &hub, &state);
+            Recordings::new(changeable.recording.subscribe(), store, hub.stream.clone(), state.clone());
+        let rooms = Rooms::new(changeable.room.subscribe(), hub.clone(), board, state.clone(), control);
+        let [recorder, live, room, microphone] = start_lanes(outputs, recordings, lives, rooms, &hub, &state);
         let mutator = Task::spawn("mutator", |shutdown| mutator.run(shutdown));
-        let running =
-            Running { hub, state, health, media, recorder, room, microphone, mutator, mqtt, local, serving };
-        Ok((running, live))
+        let running = Running {
+            hub,
+            state,
+            health,
+            media,
+            recorder,
+            live,
+            room,
+            microphone,
+            mutator,
+            mqtt,
+            local,
+            serving,
+        };
+        Ok((running, changeable))
     }
 
-    /// The reverse of the start: capture stops, encoders flush, the recorder finalises, the room is left, MQTT says
-    /// offline and waits for its acknowledgement.
+    /// The reverse of the start: capture stops, encoders flush, the streams and the recording end, the room is
+    /// left, MQTT says offline and waits for its acknowledgement.
     async fn stop(mut self) {
         self.health.set_ready(false);
         self.media.stop_producing(&self.hub).await;
+        self.live.stop().await;
         self.recorder.stop().await;
         self.room.stop().await;
         self.microphone.stop().await;
@@ -277,19 +297,21 @@ impl Running {
     }
 }
 
-/// The three lanes as tasks: recorder, room, microphone.
+/// The four lanes as tasks: recorder, live, room, microphone.
 fn start_lanes(
     outputs: LaneOutputs,
     recordings: Recordings,
+    lives: Lives,
     rooms: Rooms,
     hub: &MediaHub,
     state: &StatePublisher,
-) -> [Task; 3] {
-    let LaneOutputs { room, recording, microphone, done } = outputs;
-    let (told, seen) = (done.clone(), state.subscribe());
+) -> [Task; 4] {
+    let LaneOutputs { room, recording, live, microphone, done } = outputs;
+    let (told, live_told, seen) = (done.clone(), done.clone(), state.subscribe());
     let (muted_told, mute, muted_state) = (done.clone(), hub.sound.mute.clone(), state.clone());
     [
         Task::spawn("recorder", |shutdown| lanes::recording(recording, told, recordings, shutdown)),
+        Task::spawn("live", |shutdown| lanes::live(live, live_told, lives, shutdown)),
         Task::spawn("room", |shutdown| lanes::room(room, done, rooms, seen, shutdown)),
         Task::spawn("microphone", |shutdown| {
             lanes::microphone(microphone, muted_told, mute, muted_state, shutdown)

@@ -4,11 +4,12 @@ use super::media::MediaConfig;
 use super::room::{Embedded, RoomConfig};
 use super::serving::Serving;
 use crate::capture::{self, CaptureError, Source};
-use crate::codec::{AudioConfig, VideoConfig};
-use crate::config::{MqttSettings, RecordingSettings, Settings};
+use crate::codec::{AUDIO_SPECIFIC_CONFIG, AudioConfig, VideoConfig};
+use crate::config::{LiveDestinationSettings, LiveSettings, MqttSettings, RecordingSettings, Settings};
 use crate::control::queue::Policy;
+use crate::media::AUDIO_RATE;
 use crate::playback::{PlaybackError, Sink};
-use crate::{mqtt, participant, record};
+use crate::{mqtt, participant, push, record, rtmp};
 use tokio::sync::watch;
 
 /// A setting that the subsystem itself refuses, although its form is right.
@@ -86,12 +87,26 @@ pub fn identity(settings: &Settings, box_id: &str) -> String {
 
 /// What of `[control]` the request queue goes by.
 pub fn policy(settings: &Settings) -> Policy {
-    Policy { allow_remote_unmute: settings.control.allow_remote_unmute }
+    Policy {
+        allow_remote_unmute: settings.control.allow_remote_unmute,
+        live_configured: !settings.live.destinations.is_empty(),
+    }
 }
 
 /// `[recording]`.
 pub fn recording(settings: &RecordingSettings) -> record::Config {
     record::Config { dir: settings.dir.clone(), min_free_bytes: settings.min_free_bytes }
+}
+
+/// `[live]`: what all destinations share, and those that are configured.
+pub fn live(settings: &LiveSettings) -> (push::Config, Vec<push::Destination>) {
+    let sound = rtmp::Sound { config: AUDIO_SPECIFIC_CONFIG.to_vec(), rate: AUDIO_RATE, channels: 1 };
+    let destination = |one: &LiveDestinationSettings| push::Destination {
+        url: one.url.clone(),
+        key: push::Key::File(one.stream_key_file.clone()),
+    };
+    let config = push::Config { ca_file: settings.ca_file.clone(), sound };
+    (config, settings.destinations.iter().map(destination).collect())
 }
 
 /// `[mqtt]`; who may command comes by `issuers`, which change live.
