@@ -48,7 +48,7 @@ for scenario in "${scenarios[@]}"; do
   mkdir -p "$share"/{guest,results}
   make --no-print-directory -s -C ../.. install DESTDIR="$share/tree" BIN="$programs"
   cp guest.sh "$share/guest/"
-  cp {scenarios,systemd}/"$scenario.sh" "$share/guest/scenario.sh" 2>/dev/null || true
+  cp "$(find scenarios systemd -name "$scenario.sh" | grep .)" "$share/guest/scenario.sh"
   cp "$work/tone.wav" "$share/"
   printf '\n=== %s\n' "$scenario"
   began=$SECONDS

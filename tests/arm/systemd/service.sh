@@ -34,7 +34,7 @@ recording() { ctl box state | grep '"status":"recording"'; }
 wait_for "it to record again" recording
 sleep 5
 order box record off
-systemctl stop roomd
 systemctl show roomd >"$results/unit"
+systemctl stop roomd
 journalctl -u roomd -o short-monotonic >"$results/journal.log"
 cp /var/lib/roomd/recordings/box/*.mp4 "$results/"
