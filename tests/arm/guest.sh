@@ -86,8 +86,8 @@ order() {
 camera() { echo -n vivid.0 >"/sys/bus/platform/drivers/vivid/$1"; }
 # snd-aloop, the sound card: what is played into its device 0 is captured from its device 1, and the other way round.
 card() { echo -n snd_aloop.0 >"/sys/bus/platform/drivers/snd_aloop/$1"; }
-# Somebody speaks into the microphone: the tone is played, over and over, for as long as the card is there.
-speak() { while aplay -q -D plughw:Loopback,0 /share/tone.wav; do :; done & }
+# Somebody speaks into the microphone: the tone is played, over and over, whenever the card is there.
+speak() { while :; do aplay -q -D plughw:Loopback,0 /share/tone.wav || sleep 0.5; done 2>/dev/null & }
 
 # Ends every roomd as a service manager would, and brings home what they have made.
 finish() {
