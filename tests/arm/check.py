@@ -87,7 +87,8 @@ def picture(rgb):
         at = (y * WIDTH + x) * 3
         return tuple(int(value > 96) for value in rgb[at : at + 3])
 
-    row = HEIGHT * 3 // 4
+    # At the bottom: the driver writes its settings over the rest.
+    row = HEIGHT - 3
     bars = [lit((2 * bar + 1) * WIDTH // 16, row) for bar in range(8)]
     if bars == BARS:
         return "vivid"
