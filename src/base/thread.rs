@@ -53,6 +53,16 @@ pub async fn run<T: Send + 'static>(
     result.await.map_err(|_| ThreadError::Panicked { name })
 }
 
+/// Runs `work` on its own thread called `name` and does not wait for it. A panic ends the thread and nothing else.
+///
+/// # Errors
+/// When the thread cannot be started.
+pub fn detached(name: &'static str, work: impl FnOnce() + Send + 'static) -> Result<(), ThreadError> {
+    let body = move || drop(catch_unwind(AssertUnwindSafe(work)));
+    let spawned = std::thread::Builder::new().name(name.to_owned()).spawn(body);
+    spawned.map(drop).map_err(|source| ThreadError::Spawn { name, source })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -21,6 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::audio::Voice;
+use crate::audio::card::CardStats;
 use crate::base::units::Size;
 use crate::base::{Shutdown, clock, thread};
 use crate::media::{
@@ -98,6 +99,8 @@ pub struct SoundOut {
     pub voice: Voice,
     /// How the microphone is.
     pub report: DeviceReport,
+    /// What its sound card has been through.
+    pub card: CardStats,
 }
 
 impl SoundOut {
