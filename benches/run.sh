@@ -8,9 +8,14 @@ export ROOMD_TEST_FILM=${ROOMD_TEST_FILM:-$parts/bigbuckbunny.mp4}
 
 (cd web && npm run --silent build)
 cargo build --release --locked
-echo "== from frames in memory to encoded stream and MP4, against GStreamer"
-cargo bench --locked --bench spine
-for source in test "file:$ROOMD_TEST_FILM"; do
+camera=$(mktemp -d)/camera.mp4
+trap 'rm -rf "$(dirname "$camera")"' EXIT
+"$parts/venv/bin/python" benches/camera_clip.py "$camera" 25
+for film in "$ROOMD_TEST_FILM" "$camera"; do
+  echo "== from frames in memory to encoded stream and MP4, against GStreamer: $film"
+  ROOMD_TEST_FILM=$film cargo bench --locked --bench spine
+done
+for source in test "file:$camera" "file:$ROOMD_TEST_FILM"; do
   echo "== a box in a call, source $source"
   "$parts/venv/bin/python" benches/call.py "$target/release/roomd" "$source" 20
 done

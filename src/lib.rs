@@ -23,6 +23,7 @@ pub mod media;
 pub mod control;
 pub mod mp4;
 pub mod room;
+pub mod rtmp;
 pub mod sfu;
 // L3
 pub mod audio;
@@ -32,6 +33,7 @@ pub mod local;
 pub mod mqtt;
 pub mod participant;
 pub mod playback;
+pub mod push;
 pub mod record;
 pub mod rtc;
 pub mod server;

@@ -1,5 +1,6 @@
 //! `roomd`: the life of the process on one screen. Everything else is in the library.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -26,6 +27,12 @@ enum Action {
     Run,
     /// Check the configuration and print every problem: exit 0 or 78
     Check,
+    /// Print the cameras with what they offer and the encoders that were found
+    Devices {
+        /// As one JSON document
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 fn main() -> ExitCode {
@@ -42,7 +49,14 @@ fn main() -> ExitCode {
             println!("the configuration is good");
             ExitCode::SUCCESS
         }
-        Action::Run => run(settings),
+        Action::Devices { json } => {
+            let devices = daemon::Devices::find(settings.camera.size, settings.camera.fps);
+            let text = if json { devices.json() + "\n" } else { devices.text() };
+            // Whoever reads may stop early (`| head`).
+            let _ = std::io::stdout().write_all(text.as_bytes());
+            ExitCode::SUCCESS
+        }
+        Action::Run => run(settings, arguments.config),
     }
 }
 
@@ -54,8 +68,9 @@ fn settings(file: Option<&Path>) -> Result<Settings, ExitCode> {
     })
 }
 
-fn run(settings: Settings) -> ExitCode {
-    match daemon::run(settings) {
+fn run(settings: Settings, file: Option<PathBuf>) -> ExitCode {
+    let read = move || load(file.as_deref(), &Environment::of_process());
+    match daemon::run(settings, Box::new(read)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("roomd: {}", daemon::with_sources(&error));

@@ -11,6 +11,7 @@ use roomd::control::{Code, Command};
 use rumqttc::mqttbytes::v5::PublishProperties;
 use serde_json::{Value, json};
 use support::{Asker, Broker, TestBox, command, properties, topic};
+use tokio::sync::watch;
 
 #[tokio::test]
 async fn a_box_says_online_what_it_is_and_what_it_does_and_answers_by_the_contract() {
@@ -121,7 +122,7 @@ async fn a_duplicate_is_answered_again_and_run_once_also_while_the_first_still_r
 #[tokio::test]
 async fn only_listed_issuers_may_command() {
     let broker = Broker::start().await;
-    let testbox = TestBox::with(&broker, |config| config.issuers = vec!["alice".to_owned()]).await;
+    let testbox = TestBox::with(&broker, |config| config.issuers = watch::channel(vec!["alice".to_owned()]).1).await;
     let mut asker = Asker::connect(&broker).await;
     asker.publish(&command("ping"), "", properties("1")).await;
     let (reply, sent) = asker.reply().await;

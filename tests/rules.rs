@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 const L0: &[&str] = &["base", "sys"];
 const L1: &[&str] = &["media"];
-const L2: &[&str] = &["mp4", "sfu", "room", "control"];
+const L2: &[&str] = &["mp4", "rtmp", "sfu", "room", "control"];
 /// Services that other L3 modules may use.
 const SERVICES: &[&str] = &["codec", "audio", "rtc", "store"];
-const DRIVERS: &[&str] = &["capture", "playback", "participant", "server", "record", "mqtt", "local"];
+const DRIVERS: &[&str] = &["capture", "playback", "participant", "server", "record", "push", "mqtt", "local"];
 const L4: &[&str] = &["config", "daemon", "ctl"];
 
 /// Words that would make a pure module impure: sockets, files, threads, clocks.

@@ -7,7 +7,7 @@ use roomd::base::{Shutdown, clock};
 use roomd::capture;
 use roomd::codec::h264::H264Decoder;
 use roomd::codec::{self, VideoConfig};
-use roomd::media::{AccessUnit, LatestPicture, Stream, VideoFrames, Wants};
+use roomd::media::{AccessUnit, Stream, VideoFrames, Wants};
 
 use crate::cpu::percentiles;
 use crate::{MEASURED, ours};

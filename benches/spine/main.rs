@@ -2,13 +2,15 @@
 //! encoding takes.
 //!
 //! `ROOMD_TEST_FILM=film.mp4 cargo bench --bench spine` (what is measured and how: benches/README.md). Rounds
-//! alternate between the two and their medians are printed; `ROOMD_BENCH_ROUNDS` changes their number.
+//! alternate between the two and their medians are printed; `ROOMD_BENCH_ROUNDS` changes their number. With the
+//! argument `live` only the cost of going live is measured.
 #![allow(clippy::disallowed_methods)]
 
 mod cpu;
 mod film;
 mod gstreamer;
 mod latency;
+mod live;
 mod ours;
 
 use std::path::PathBuf;
@@ -32,6 +34,9 @@ fn main() {
     let dir = tempfile::tempdir_in("/dev/shm").expect("a folder on tmpfs");
     let film = Film::decode(&film, dir.path(), LEAD + MEASURED + TAIL);
 
+    if std::env::args().any(|argument| argument == "live") {
+        return live::run(&film, rounds.max(1));
+    }
     let rounds: Vec<Round> = (0..rounds.max(1)).map(|number| Round::run(number, &film)).collect();
     let all = |of: &dyn Fn(&Round) -> f64| rounds.iter().map(of).collect::<Vec<f64>>();
     println!("\nmedians of {} rounds (lowest to highest), % of a core:", rounds.len());
@@ -49,6 +54,7 @@ fn main() {
     for name in rounds[0].ours.threads.keys() {
         println!("  {name:<31} {}", spread(all(&|round| round.ours.thread(name))));
     }
+    live::run(&film, rounds.len());
     latency::run();
 }
 

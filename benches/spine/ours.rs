@@ -92,7 +92,7 @@ pub fn runtime(name: &str) -> Runtime {
 }
 
 /// The encoders, as the box runs them.
-fn encode(frames: &VideoFrames, sound: &AudioFrames, stream: &Stream, shutdown: &Shutdown) -> Runtime {
+pub fn encode(frames: &VideoFrames, sound: &AudioFrames, stream: &Stream, shutdown: &Shutdown) -> Runtime {
     let runtime = runtime("encode-tasks");
     let (frames, sound, stream, shutdown) = (frames.clone(), sound.clone(), stream.clone(), shutdown.clone());
     runtime.spawn(async move {
@@ -117,7 +117,7 @@ fn room(stream: &Stream) -> JoinHandle<()> {
 }
 
 /// Hands pictures and sound over at their times until the film is over.
-fn feed(film: &Film, frames: &VideoFrames, sound: &AudioFrames) -> JoinHandle<()> {
+pub fn feed(film: &Film, frames: &VideoFrames, sound: &AudioFrames) -> JoinHandle<()> {
     let (source, frames, sound, length) = (film.open(), frames.clone(), sound.clone(), film.length);
     let pool = FramePool::new(SIZE);
     let work = move || {

@@ -3,6 +3,7 @@
 pub mod backoff;
 pub mod clock;
 pub mod ids;
+pub mod pulse;
 pub mod thread;
 pub mod units;
 

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread::JoinHandle;
 
 use tokio::sync::oneshot;
 
@@ -53,14 +54,16 @@ pub async fn run<T: Send + 'static>(
     result.await.map_err(|_| ThreadError::Panicked { name })
 }
 
-/// Runs `work` on its own thread called `name` and does not wait for it. A panic ends the thread and nothing else.
+/// Starts `work` on a thread of its own called `name` that nobody has to wait for: one that may hang in a driver, which
+/// nothing can end.
 ///
 /// # Errors
 /// When the thread cannot be started.
-pub fn detached(name: &'static str, work: impl FnOnce() + Send + 'static) -> Result<(), ThreadError> {
-    let body = move || drop(catch_unwind(AssertUnwindSafe(work)));
-    let spawned = std::thread::Builder::new().name(name.to_owned()).spawn(body);
-    spawned.map(drop).map_err(|source| ThreadError::Spawn { name, source })
+pub fn start(name: &'static str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, ThreadError> {
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(work)
+        .map_err(|source| ThreadError::Spawn { name, source })
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ mod pace;
 mod source;
 pub mod test;
 pub mod timestamp;
-mod v4l2;
+pub mod v4l2;
 
 pub use error::CaptureError;
 pub use source::Source;
@@ -18,10 +18,12 @@ pub use source::Source;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use crate::audio::Voice;
 use crate::audio::card::CardStats;
+use crate::base::pulse::Pulse;
 use crate::base::units::Size;
 use crate::base::{Shutdown, clock, thread};
 use crate::media::{
@@ -69,7 +71,7 @@ impl Default for Config {
 }
 
 /// Where the camera's pictures go. Cheap to clone; all clones are one.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct PictureOut {
     /// For the encoders.
     pub frames: VideoFrames,
@@ -77,17 +79,35 @@ pub struct PictureOut {
     pub latest: LatestPicture,
     /// How the camera is.
     pub report: DeviceReport,
+    /// Pictures of the camera that were damaged and left out.
+    pub damaged: Arc<AtomicU64>,
+    /// Beaten by each picture, slates included: a driver that holds the thread shows as silence.
+    pub pulse: Arc<Pulse>,
+}
+
+impl Default for PictureOut {
+    fn default() -> Self {
+        let pulse = Arc::new(Pulse::told("capture-video"));
+        PictureOut {
+            pulse,
+            frames: VideoFrames::default(),
+            latest: LatestPicture::default(),
+            report: DeviceReport::default(),
+            damaged: Arc::default(),
+        }
+    }
 }
 
 impl PictureOut {
     fn show(&self, picture: Arc<VideoFrame>) {
+        self.pulse.beat();
         self.latest.set(Some(picture.clone()));
         self.frames.publish(picture);
     }
 }
 
 /// Where the microphone's sound goes. Cheap to clone; all clones are one.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct SoundOut {
     /// For the encoders.
     pub frames: AudioFrames,
@@ -101,10 +121,27 @@ pub struct SoundOut {
     pub report: DeviceReport,
     /// What its sound card has been through.
     pub card: CardStats,
+    /// Beaten by each frame, as in [`PictureOut`].
+    pub pulse: Arc<Pulse>,
+}
+
+impl Default for SoundOut {
+    fn default() -> Self {
+        SoundOut {
+            frames: AudioFrames::default(),
+            mute: MuteSwitch::default(),
+            meter: Meter::default(),
+            voice: Voice::default(),
+            report: DeviceReport::default(),
+            card: CardStats::default(),
+            pulse: Arc::new(Pulse::told("capture-audio")),
+        }
+    }
 }
 
 impl SoundOut {
     fn hear(&self, mut frame: AudioFrame) {
+        self.pulse.beat();
         self.meter.show(&*frame.samples);
         if self.mute.get() {
             *frame.samples = [0; FRAME_SAMPLES];
@@ -133,6 +170,7 @@ pub async fn camera(config: &Config, out: &PictureOut, shutdown: &Shutdown) -> R
         Source::Test | Source::None => show_test(&config, &to, shutdown),
     };
     let result = thread::run("capture-video", shutdown, work).await.map_err(CaptureError::from).flatten();
+    out.pulse.rest();
     out.latest.set(None);
     result
 }
@@ -155,7 +193,9 @@ pub async fn microphone(config: &Config, out: &SoundOut, shutdown: &Shutdown) ->
         Source::File(path) => sound_film(path, &to, shutdown),
         Source::Test | Source::None => sound_test(&to, shutdown),
     };
-    thread::run("capture-audio", shutdown, work).await.map_err(CaptureError::from).flatten()
+    let result = thread::run("capture-audio", shutdown, work).await.map_err(CaptureError::from).flatten();
+    out.pulse.rest();
+    result
 }
 
 /// `1280x720@30 I420`, of sources that make their pictures as they are wanted.

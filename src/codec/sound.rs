@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{AacEncoder, CodecError, OpusEncoder, POLL};
 use crate::base::Shutdown;
+use crate::base::pulse::Pulse;
 use crate::base::thread;
 use crate::base::units::Bitrate;
 use crate::media::{AudioFrame, AudioFrames, FrameReader, Received, Stream};
@@ -39,7 +40,7 @@ pub async fn opus(
     let (mut sound, stream) = (frames.subscribe(FRAMES), stream.clone());
     let work = move |shutdown: &Shutdown| {
         let mut encoder = OpusEncoder::new(config.bitrate)?;
-        each(&mut sound, shutdown, |frame| {
+        each("encode-opus", &mut sound, shutdown, |frame| {
             if stream.demand().opus {
                 stream.publish(&encoder.encode(frame)?);
             }
@@ -58,7 +59,7 @@ pub async fn aac(frames: &AudioFrames, stream: &Stream, shutdown: &Shutdown) -> 
     let (mut sound, stream) = (frames.subscribe(FRAMES), stream.clone());
     let work = move |shutdown: &Shutdown| {
         let mut encoder = AacEncoder::new();
-        each(&mut sound, shutdown, |frame| {
+        each("encode-aac", &mut sound, shutdown, |frame| {
             if stream.demand().aac {
                 encoder.encode(frame, |unit| stream.publish(&unit))
             } else {
@@ -71,12 +72,14 @@ pub async fn aac(frames: &AudioFrames, stream: &Stream, shutdown: &Shutdown) -> 
 }
 
 fn each(
+    name: &'static str,
     sound: &mut FrameReader<Arc<AudioFrame>>,
     shutdown: &Shutdown,
     mut encode: impl FnMut(&AudioFrame) -> Result<(), CodecError>,
 ) -> Result<(), CodecError> {
-    let mut dropped = 0;
+    let (pulse, mut dropped) = (Pulse::vital(name), 0);
     while !shutdown.is_cancelled() {
+        pulse.beat();
         match sound.recv(POLL) {
             Received::Frame(frame) => encode(&frame)?,
             Received::Nothing => {}

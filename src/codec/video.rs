@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::h264::{H264Encoder, H264Settings};
 use super::{CodecError, POLL};
 use crate::base::Shutdown;
+use crate::base::pulse::Pulse;
 use crate::base::thread;
 use crate::base::units::Bitrate;
 use crate::media::{FramePool, FrameReader, Layer, Received, Stream, VideoFrame, VideoFrames};
@@ -61,7 +62,7 @@ pub async fn full(
     let (mut pictures, stream) = (frames.subscribe(PICTURES), stream.clone());
     let work = move |shutdown: &Shutdown| {
         let mut layer = LayerEncoder::new(Layer::Full, config);
-        each(&mut pictures, shutdown, |picture| {
+        each("encode-full", &mut pictures, shutdown, |picture| {
             let wanted = stream.demand().video[Layer::Full.index()];
             layer.picture(picture, wanted, &stream)
         })
@@ -82,18 +83,20 @@ pub async fn lower(
     let (mut pictures, stream) = (frames.subscribe(PICTURES), stream.clone());
     let work = move |shutdown: &Shutdown| {
         let mut layers = LowerLayers::new(config);
-        each(&mut pictures, shutdown, |picture| layers.picture(picture, &stream))
+        each("encode-lower", &mut pictures, shutdown, |picture| layers.picture(picture, &stream))
     };
     thread::run("encode-lower", shutdown, work).await?
 }
 
 fn each(
+    name: &'static str,
     pictures: &mut FrameReader<Arc<VideoFrame>>,
     shutdown: &Shutdown,
     mut encode: impl FnMut(&VideoFrame) -> Result<(), CodecError>,
 ) -> Result<(), CodecError> {
-    let mut dropped = 0;
+    let (pulse, mut dropped) = (Pulse::vital(name), 0);
     while !shutdown.is_cancelled() {
+        pulse.beat();
         match pictures.recv(POLL) {
             Received::Frame(picture) => encode(&picture)?,
             Received::Nothing => {}

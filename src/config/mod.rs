@@ -12,7 +12,8 @@ mod settings;
 pub use layers::{Environment, load};
 pub use problem::{ConfigError, Problem};
 pub use settings::{
-    AudioSettings, BoxSettings, CameraSettings, ControlSettings, LogSettings, MqttSettings,
+    AudioSettings, BoxSettings, CameraSettings, ControlSettings, LiveDestinationSettings, LiveSettings, LogSettings,
+    MqttSettings,
     RecordingSettings, RoomSettings, RoomToken, ServerSettings, Settings, TlsSettings, VideoSettings,
 };
 

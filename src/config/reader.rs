@@ -151,6 +151,14 @@ impl Reader {
         self.values.contains_key(&id)
     }
 
+    /// Every value that was given, by `section.key`.
+    pub(super) fn all_given(&self) -> BTreeMap<String, Value> {
+        let given = |((section, key), (value, _)): (&Key, &(Value, Origin))| {
+            (format!("{section}.{key}"), value.clone())
+        };
+        self.values.iter().map(given).collect()
+    }
+
     /// Every problem found, unknown keys included.
     pub(super) fn finish(mut self) -> Vec<Problem> {
         for ((section, key), (_, origin)) in &self.values {

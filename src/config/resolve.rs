@@ -9,12 +9,13 @@ use super::settings::*;
 use crate::audio::VoiceConfig;
 use crate::base::units::{Bitrate, Size};
 use crate::capture::Source;
+use crate::control::live::{LiveUrl, MAX_OUTPUTS};
 use crate::playback::Sink;
 
 pub(super) const STATE_DIR: &str = "/var/lib/roomd";
 
 /// Keys of the contract that later versions act upon.
-const LATER: [(&str, &str); 11] = [
+const LATER: [(&str, &str); 10] = [
     ("control", "cpu_budget"),
     ("server", "rtc_tcp"),
     ("server", "webhook_urls"),
@@ -23,7 +24,6 @@ const LATER: [(&str, &str); 11] = [
     ("recording", "max_age"),
     ("recording", "upload_url"),
     ("recording", "delete_after_upload"),
-    ("live", "destinations"),
     ("live", "rtmp_listen"),
     ("live", "dvr_window_s"),
 ];
@@ -59,9 +59,11 @@ pub(super) fn settings(reader: &mut Reader, credentials: Option<&Path>) -> Setti
         tls: tls(reader, credentials),
         mqtt: mqtt(reader, credentials),
         recording: recording(reader, &device.state_dir),
+        live: live(reader),
         log: log(reader),
         device,
         without_effect,
+        given: reader.all_given(),
     }
 }
 
@@ -285,6 +287,34 @@ fn bytes_of(text: &str) -> Option<u64> {
         _ => return None,
     };
     number.parse::<u64>().ok()?.checked_mul(factor)
+}
+
+fn live(reader: &mut Reader) -> LiveSettings {
+    let given = reader.get("live", "destinations", "", |value, _| Some(value.clone()));
+    let destinations = given.map(|value| destinations(&value)).unwrap_or(Ok(Vec::new()));
+    // The value is not shown: somebody may have written a key into it.
+    let destinations = destinations.unwrap_or_else(|message| {
+        reader.refuse("live", "destinations", message);
+        Vec::new()
+    });
+    LiveSettings { destinations, ca_file: reader.path("live", "ca_file") }
+}
+
+fn destinations(value: &toml::Value) -> Result<Vec<LiveDestinationSettings>, String> {
+    let allowed = format!(
+        "allowed is a list of at most {MAX_OUTPUTS} of {{url = \"rtmp://HOST/APP\", stream_key_file = \"PATH\"}}"
+    );
+    let items = value.as_array().filter(|items| items.len() <= MAX_OUTPUTS).ok_or(allowed.clone())?;
+    let each = |(number, item): (usize, &toml::Value)| {
+        let text = |key: &str| item.get(key)?.as_str();
+        let known = item.as_table().is_some_and(|table| table.len() == 2);
+        let (Some(url), Some(file), true) = (text("url"), text("stream_key_file"), known) else {
+            return Err(format!("number {}: {allowed}", number + 1));
+        };
+        let url = LiveUrl::parse(url).map_err(|error| format!("number {}: {error}", number + 1))?;
+        Ok(LiveDestinationSettings { url, stream_key_file: PathBuf::from(file) })
+    };
+    items.iter().enumerate().map(each).collect()
 }
 
 fn log(reader: &mut Reader) -> LogSettings {

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use crate::audio::VoiceConfig;
 use crate::base::units::{Bitrate, Size};
+use crate::control::live::LiveUrl;
 
 /// Everything that can be set, checked.
 #[derive(Clone, Debug)]
@@ -34,10 +35,14 @@ pub struct Settings {
     pub mqtt: Option<MqttSettings>,
     /// `[recording]`
     pub recording: RecordingSettings,
+    /// `[live]`
+    pub live: LiveSettings,
     /// `[log]`
     pub log: LogSettings,
     /// Keys that were set, are valid, and have no effect in this version.
     pub without_effect: Vec<&'static str>,
+    /// Every key that was set, `section.key`, as it was written.
+    pub given: BTreeMap<String, toml::Value>,
 }
 
 /// `[box]`: who this box is.
@@ -174,6 +179,24 @@ pub struct RecordingSettings {
     pub dir: PathBuf,
     /// Bytes of the disk that a recording leaves free.
     pub min_free_bytes: u64,
+}
+
+/// `[live]`.
+#[derive(Clone, Debug, Default)]
+pub struct LiveSettings {
+    /// Where the stream goes when an order names no other destinations; at most 8.
+    pub destinations: Vec<LiveDestinationSettings>,
+    /// Certificates (PEM) trusted for `rtmps` beside the public authorities.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// One of `live.destinations`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LiveDestinationSettings {
+    /// The server and its application.
+    pub url: LiveUrl,
+    /// The file with the stream key; read at each connection.
+    pub stream_key_file: PathBuf,
 }
 
 /// `[log]`.

@@ -99,6 +99,26 @@ fn later_directories_win_over_the_file_in_the_order_of_names() {
 }
 
 #[test]
+fn destinations_are_read_and_what_is_wrong_with_them_is_said_without_showing_them() {
+    let good = "[live]\ndestinations = [{url = \"rtmps://a/live\", stream_key_file = \"/k\"}]\nca_file = \"/ca\"";
+    let live = load_text(good, &[]).unwrap().live;
+    assert_eq!(live.destinations[0].url.to_string(), "rtmps://a/live");
+    assert_eq!((live.destinations.len(), live.ca_file.as_deref()), (1, Some(Path::new("/ca"))));
+    let many = vec!["{url = \"rtmp://a/b\", stream_key_file = \"/k\"}"; 9].join(", ");
+    for (bad, word) in [
+        ("\"s3cret\"", "a list of"),
+        ("[{url = \"rtmp://a/live\", stream_key = \"s3cret\"}]", "number 1: allowed is"),
+        ("[{url = \"rtmp://a/live\", stream_key_file = \"/k\", key = \"s3cret\"}]", "stream_key_file"),
+        ("[{url = \"rtmp://a/live?s3cret\", stream_key_file = \"/k\"}]", "number 1: url: no user"),
+        (format!("[{many}]").as_str(), "at most 8"),
+    ] {
+        let said = load_text(&format!("[live]\ndestinations = {bad}"), &[]).unwrap_err().to_string();
+        assert!(said.contains("live.destinations: ") && said.contains(word), "{said}");
+        assert!(!said.contains("s3cret"), "{said}");
+    }
+}
+
+#[test]
 fn a_file_that_is_missing_or_no_toml_is_said() {
     let ConfigError(problems) =
         load(Some(Path::new("/nonexistent.toml")), &Environment::default()).unwrap_err();

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::live::LiveSet;
+
 /// One order with its parameters. All are set-style: giving one twice is the same as giving it once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
@@ -13,6 +15,8 @@ pub enum Command {
     RoomLeave,
     /// `recording.set`.
     RecordingSet(RecordingSet),
+    /// `live.set`.
+    LiveSet(LiveSet),
     /// `microphone.set`.
     MicrophoneSet(MicrophoneSet),
 }
@@ -94,8 +98,8 @@ pub enum CommandError {
 
 impl Command {
     /// Every name that [`Command::parse`] knows.
-    pub const NAMES: [&'static str; 5] =
-        ["ping", "room.join", "room.leave", "recording.set", "microphone.set"];
+    pub const NAMES: [&'static str; 6] =
+        ["ping", "room.join", "room.leave", "recording.set", "live.set", "microphone.set"];
 
     /// The contract's name of this command.
     pub fn name(&self) -> &'static str {
@@ -104,6 +108,7 @@ impl Command {
             Command::RoomJoin(_) => "room.join",
             Command::RoomLeave => "room.leave",
             Command::RecordingSet(_) => "recording.set",
+            Command::LiveSet(_) => "live.set",
             Command::MicrophoneSet(_) => "microphone.set",
         }
     }
@@ -121,6 +126,7 @@ impl Command {
             "recording.set" => {
                 parameters("recording.set", json).and_then(checked_recording).map(Command::RecordingSet)
             }
+            "live.set" => live(json).map(Command::LiveSet),
             "microphone.set" => parameters("microphone.set", json).map(Command::MicrophoneSet),
             _ => Err(CommandError::UnknownName { name: name.chars().take(64).collect() }),
         }
@@ -133,6 +139,20 @@ struct Nothing {}
 
 fn parameters<'a, T: Deserialize<'a>>(name: &'static str, json: &'a [u8]) -> Result<T, CommandError> {
     serde_json::from_slice(json).map_err(|error| bad(name, error.to_string()))
+}
+
+/// A stream key given in the wrong place is not quoted in the error.
+fn live(json: &[u8]) -> Result<LiveSet, CommandError> {
+    let set: LiveSet = serde_json::from_slice(json).map_err(|error| {
+        let error = error.to_string();
+        let unquoted =
+            error.split_once("invalid type: ").and_then(|(_, rest)| rest.rsplit_once(", expected"));
+        bad(
+            "live.set",
+            unquoted.map_or(error.clone(), |(_, wanted)| format!("invalid type, expected{wanted}")),
+        )
+    })?;
+    set.checked().map_err(|reason| bad("live.set", reason))
 }
 
 fn bad(name: &'static str, reason: impl Into<String>) -> CommandError {
@@ -178,6 +198,28 @@ mod tests {
     }
 
     #[test]
+    fn a_stream_key_is_shown_neither_by_debug_nor_by_an_error() {
+        let output = r#"{"url":"rtmp://a/live","streamKey":"s3cret"}"#;
+        let set = Command::parse("live.set", format!(r#"{{"on":true,"outputs":[{output}]}}"#).as_bytes());
+        assert!(
+            matches!(&set, Ok(Command::LiveSet(set)) if set.on) && !format!("{set:?}").contains("s3cret")
+        );
+        let nine = vec![output; 9].join(",");
+        for outputs in [
+            format!("[{output},{output}]"),
+            format!("[{nine}]"),
+            "\"s3cret\"".to_owned(),
+            r#"["s3cret, expected"]"#.to_owned(),
+            r#"[{"url":"rtmp://s3cret@a/live","streamKey":"k"}]"#.to_owned(),
+            r#"[{"url":{"s3cret":1},"streamKey":"k"}]"#.to_owned(),
+        ] {
+            let json = format!(r#"{{"on":true,"outputs":{outputs}}}"#);
+            let error = Command::parse("live.set", json.as_bytes()).unwrap_err().to_string();
+            assert!(error.starts_with("live.set: ") && !error.contains("s3cret"), "{json}: {error}");
+        }
+    }
+
+    #[test]
     fn parameters_are_checked_and_the_error_names_the_field() {
         assert_eq!(Command::parse("ping", b""), Ok(Command::Ping));
         let join = Command::parse("room.join", br#"{"room":"lobby"}"#);
@@ -190,6 +232,12 @@ mod tests {
             ("recording.set", r#"{"on":true,"id":"../x"}"#, "id"),
             ("recording.set", r#"{"on":true,"source":"moon"}"#, "moon"),
             ("microphone.set", "{}", "muted"),
+            ("live.set", "{}", "on"),
+            ("live.set", r#"{"on":true,"source":"moon"}"#, "moon"),
+            ("live.set", r#"{"on":true,"outputs":[]}"#, "1 to 8"),
+            ("live.set", r#"{"on":true,"outputs":[{"url":"http://a/b","streamKey":"k"}]}"#, "rtmps://"),
+            ("live.set", r#"{"on":true,"outputs":[{"url":"rtmp://a/b"}]}"#, "streamKey"),
+            ("live.set", r#"{"on":true,"outputs":[{"url":"rtmp://a/b","streamKey":""}]}"#, "one line"),
             ("dance", "{}", "ping"),
         ] {
             let error = Command::parse(name, json.as_bytes()).unwrap_err().to_string();

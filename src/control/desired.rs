@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::live::{LiveSource, Output};
 use super::{RecordingSource, RoomJoin};
 
 /// What was last accepted, whether or not it could be done yet. Persisted key by key before it is acted on, so
@@ -12,6 +13,8 @@ pub struct Desired {
     pub room: Option<RoomJoin>,
     /// The recording to be made; None: no recording.
     pub recording: Option<DesiredRecording>,
+    /// Where the stream shall go live; None: nowhere.
+    pub live: Option<DesiredLive>,
     /// Whether the microphone shall be silent.
     pub muted: bool,
 }
@@ -23,6 +26,15 @@ pub struct DesiredRecording {
     pub id: String,
     /// What it shows.
     pub source: RecordingSource,
+}
+
+/// A stream that shall go live, and go on after a restart.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DesiredLive {
+    /// What it shows.
+    pub source: LiveSource,
+    /// Where to; None: the configured destinations.
+    pub outputs: Option<Vec<Output>>,
 }
 
 /// A stored wish that cannot be read (written by another version, or damaged).
@@ -40,10 +52,13 @@ impl Desired {
     pub const ROOM: &'static str = "room";
     /// Key of the recording wanted (JSON: `{id, source}`, or null).
     pub const RECORDING: &'static str = "recording";
+    /// Key of going live (JSON: `{source, outputs}` with the stream keys, or null).
+    pub const LIVE: &'static str = "live";
     /// Key of the microphone's silence (JSON: a boolean).
     pub const MUTED: &'static str = "muted";
     /// Every key.
-    pub const KEYS: [&'static str; 3] = [Desired::ROOM, Desired::RECORDING, Desired::MUTED];
+    pub const KEYS: [&'static str; 4] =
+        [Desired::ROOM, Desired::RECORDING, Desired::LIVE, Desired::MUTED];
 
     /// Takes over what was stored under `key` as `json`. Unknown keys are left alone (a newer roomd's).
     ///
@@ -56,6 +71,7 @@ impl Desired {
         match key {
             Desired::ROOM => self.room = read(Desired::ROOM, json)?,
             Desired::RECORDING => self.recording = read(Desired::RECORDING, json)?,
+            Desired::LIVE => self.live = read(Desired::LIVE, json)?,
             Desired::MUTED => self.muted = read(Desired::MUTED, json)?,
             _ => {}
         }

@@ -59,14 +59,15 @@ impl<T> LaneState<T> {
 pub(super) struct Lanes<T> {
     room: LaneState<T>,
     recording: LaneState<T>,
+    live: LaneState<T>,
     microphone: LaneState<T>,
     last_ticket: u64,
 }
 
 impl<T> Default for Lanes<T> {
     fn default() -> Self {
-        let (room, recording, microphone) = Default::default();
-        Lanes { room, recording, microphone, last_ticket: 0 }
+        let (room, recording, live, microphone) = Default::default();
+        Lanes { room, recording, live, microphone, last_ticket: 0 }
     }
 }
 
@@ -75,6 +76,7 @@ impl<T> Lanes<T> {
         match lane {
             Lane::Room => &self.room,
             Lane::Recording => &self.recording,
+            Lane::Live => &self.live,
             Lane::Microphone => &self.microphone,
         }
     }
@@ -83,6 +85,7 @@ impl<T> Lanes<T> {
         match lane {
             Lane::Room => &mut self.room,
             Lane::Recording => &mut self.recording,
+            Lane::Live => &mut self.live,
             Lane::Microphone => &mut self.microphone,
         }
     }

@@ -7,15 +7,16 @@ pub mod describe;
 mod desired;
 mod handle;
 mod lane;
+pub mod live;
 pub mod queue;
 mod reply;
 mod state;
 pub mod topics;
 
 pub use command::{Command, CommandError, MicrophoneSet, RecordingSet, RecordingSource, RoomJoin};
-pub use desired::{Desired, DesiredError, DesiredRecording};
+pub use desired::{Desired, DesiredError, DesiredLive, DesiredRecording};
 pub use handle::{ControlHandle, Order, Origin, StatePublisher, rfc3339};
 pub use reply::{Code, Reply};
 pub use state::{
-    Camera, DeviceStatus, Live, Microphone, Recording, RecordingStatus, Room, RoomStatus, Speaker, State,
+    Camera, DeviceStatus, Live, LiveDestination, LiveStatus, Microphone, Recording, RecordingStatus, Room, RoomStatus, Speaker, State,
 };

@@ -4,15 +4,19 @@
 //! decide ─▶ Answer      already so, refused: answered at once
 //!        ─▶ Accept ─▶ (the daemon persists the change) ─▶ accept ─▶ start ─▶ Action … finish ─▶ answers
 //! ```
-//! There is one [`Lane`] for the room, one for recording and one for the microphone: they do not wait for each
+//! There is one [`Lane`] each for the room, recording, going live and the microphone: they do not wait for each
 //! other. Within a lane at most one action runs and one waits; a newer order takes the place of one that waits,
-//! whose askers get `conflict`. A room action that runs is given up at once for a newer one (joining can take for
-//! ever); the others are short and are waited for.
+//! whose askers get `conflict`. An action about the room or going live is given up at once for a newer one (joining
+//! and connecting can take for ever); the others are short and are waited for.
 
 use serde_json::{Value, json};
 
 use super::lane::{Entry, Lanes};
-use super::{Code, Command, Desired, DesiredRecording, MicrophoneSet, Origin, RecordingSet, Reply, RoomJoin};
+use super::live::LiveSet;
+use super::{
+    Code, Command, Desired, DesiredLive, DesiredRecording, MicrophoneSet, Origin, RecordingSet, Reply,
+    RoomJoin,
+};
 
 /// Askers that may wait for one action. Beyond it they get `busy`.
 pub const ASKERS_PER_ACTION: usize = 32;
@@ -24,13 +28,15 @@ pub enum Lane {
     Room,
     /// The recording.
     Recording,
+    /// Where the stream goes live.
+    Live,
     /// The microphone's silence.
     Microphone,
 }
 
 impl Lane {
     /// All of them, in the order in which a restart brings them back.
-    pub const ALL: [Lane; 3] = [Lane::Microphone, Lane::Recording, Lane::Room];
+    pub const ALL: [Lane; 4] = [Lane::Microphone, Lane::Recording, Lane::Live, Lane::Room];
 }
 
 /// What the box allows; from its configuration.
@@ -38,6 +44,8 @@ impl Lane {
 pub struct Policy {
     /// Whether somebody who is not at the box may unmute its microphone.
     pub allow_remote_unmute: bool,
+    /// Whether destinations for going live are configured.
+    pub live_configured: bool,
 }
 
 /// A new value of one part of [`Desired`].
@@ -47,6 +55,8 @@ pub enum Change {
     Room(Option<RoomJoin>),
     /// Make this recording, or none.
     Recording(Option<DesiredRecording>),
+    /// Go live like this, or not.
+    Live(Option<DesiredLive>),
     /// Be silent, or not.
     Muted(bool),
 }
@@ -57,6 +67,7 @@ impl Change {
         match self {
             Change::Room(_) => Lane::Room,
             Change::Recording(_) => Lane::Recording,
+            Change::Live(_) => Lane::Live,
             Change::Muted(_) => Lane::Microphone,
         }
     }
@@ -66,6 +77,7 @@ impl Change {
         match self {
             Change::Room(_) => Desired::ROOM,
             Change::Recording(_) => Desired::RECORDING,
+            Change::Live(_) => Desired::LIVE,
             Change::Muted(_) => Desired::MUTED,
         }
     }
@@ -75,6 +87,7 @@ impl Change {
         match self {
             Change::Room(room) => json!(room),
             Change::Recording(recording) => json!(recording),
+            Change::Live(live) => json!(live),
             Change::Muted(muted) => json!(muted),
         }
     }
@@ -96,7 +109,7 @@ pub enum Verdict {
 pub struct Action {
     /// Names it in [`RequestQueue::finish`].
     pub ticket: u64,
-    /// What the world shall be brought to. For the room: whatever was being done about it is given up.
+    /// What the world shall be brought to. For the room and going live: what was being done about it is given up.
     pub change: Change,
 }
 
@@ -115,6 +128,7 @@ impl<T> RequestQueue<T> {
         let changes = [
             queue.desired.muted.then_some(Change::Muted(true)),
             queue.desired.recording.clone().map(|recording| Change::Recording(Some(recording))),
+            queue.desired.live.clone().map(|live| Change::Live(Some(live))),
             queue.desired.room.clone().map(|room| Change::Room(Some(room))),
         ];
         for change in changes.into_iter().flatten() {
@@ -140,6 +154,7 @@ impl<T> RequestQueue<T> {
             Command::RoomJoin(join) => self.room(join),
             Command::RoomLeave => self.leave(),
             Command::RecordingSet(set) => self.recording(set, new_id),
+            Command::LiveSet(set) => self.live(set),
             Command::MicrophoneSet(set) => self.microphone(*set == MicrophoneSet { muted: true }, origin),
         }
     }
@@ -149,12 +164,13 @@ impl<T> RequestQueue<T> {
         match &change {
             Change::Room(room) => self.desired.room.clone_from(room),
             Change::Recording(recording) => self.desired.recording.clone_from(recording),
+            Change::Live(live) => self.desired.live.clone_from(live),
             Change::Muted(muted) => self.desired.muted = *muted,
         }
         let lane = change.lane();
         let mut entry = Entry::new(change);
         entry.askers.push(asker);
-        let given_up = self.lanes.get(lane).push(entry, lane == Lane::Room);
+        let given_up = self.lanes.get(lane).push(entry, matches!(lane, Lane::Room | Lane::Live));
         given_up
             .into_iter()
             .map(|asker| (asker, Reply::refused(Code::Conflict, "superseded by a newer order")))
@@ -248,6 +264,22 @@ impl<T> RequestQueue<T> {
         }
         let already = || Reply::ok("already recording", json!({"id": running.id}));
         self.judge(true, Change::Recording(Some(running.clone())), already)
+    }
+
+    fn live(&self, set: &LiveSet) -> Verdict {
+        let wanted = match (&self.desired.live, set.on, &set.outputs) {
+            (_, false, _) => None,
+            // Live already, and nothing said about where to: as it is.
+            (Some(running), true, None) => Some(running.clone()),
+            (None, true, None) if !self.policy.live_configured => {
+                let message = "no destination: give outputs ([{url, streamKey}]), or set live.destinations";
+                return Verdict::Answer(Reply::refused(Code::BadRequest, message));
+            }
+            (_, true, outputs) => Some(DesiredLive { source: set.source, outputs: outputs.clone() }),
+        };
+        let already = if wanted.is_some() { "already live" } else { "already not live" };
+        let same = self.desired.live == wanted;
+        self.judge(same, Change::Live(wanted), || Reply::ok(already, Value::Null))
     }
 
     fn microphone(&self, muted: bool, origin: &Origin) -> Verdict {

@@ -16,7 +16,7 @@ pub struct State {
     pub room: Option<Room>,
     /// The recording of the box's own stream.
     pub recording: Recording,
-    /// Going live (its destinations come with RTMP).
+    /// Going live.
     pub live: Live,
     /// The picture's source.
     pub camera: Camera,
@@ -106,7 +106,41 @@ pub struct Live {
     /// Whether it is wanted.
     pub on: bool,
     /// One entry a destination.
-    pub destinations: Vec<serde_json::Value>,
+    pub destinations: Vec<LiveDestination>,
+}
+
+/// One destination of the stream. The stream key is not in it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LiveDestination {
+    /// Server and application.
+    pub url: String,
+    /// How it goes.
+    pub status: LiveStatus,
+    /// Bytes of the stream that the server's kernel has acknowledged, over all connections; refreshed every few
+    /// seconds.
+    pub bytes_acked: u64,
+    /// Why it did not work the last time, for people; absent once it works again.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub last_error: Option<String>,
+    /// When it is tried again.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub next_try: Option<String>,
+}
+
+/// How a destination is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LiveStatus {
+    /// Not yet, or not yet again: nothing of the stream was acknowledged.
+    Connecting,
+    /// The stream is sent and acknowledged.
+    Live,
+    /// Connected, but nothing was acknowledged for 10 s although there was something to send.
+    Stalled,
+    /// Waiting before the next attempt.
+    Retrying,
+    /// Taking leave of the server, by order.
+    Stopped,
 }
 
 /// The picture's source.

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::Error;
 
-/// Order a roomd box: join and leave rooms, record, mute, and see what is going on.
+/// Order a roomd box: join and leave rooms, record, go live, mute, and see what is going on.
 ///
 /// Without --broker it talks to the roomd on this machine, over its control socket. With --broker, --fleet and
 /// --box (or ROOMCTL_BROKER, ROOMCTL_FLEET, ROOMCTL_BOX) it orders any box of the fleet by MQTT 5.
@@ -86,6 +86,24 @@ pub enum Order {
         #[arg(long)]
         id: Option<String>,
     },
+    /// Push the box's own camera and microphone to RTMP servers, or stop that
+    ///
+    /// Without --output the configured destinations (live.destinations) are used. Each --output needs a stream key:
+    /// give a --key-file for each, in the same order, or --key-stdin and the keys on the standard input, one a line.
+    /// Keys are never taken from the command line, where others could see them.
+    Live {
+        /// on or off
+        on: Switch,
+        /// Where to: rtmp://HOST[:PORT]/APP or rtmps://…; up to 8 times
+        #[arg(long = "output", value_name = "URL")]
+        outputs: Vec<String>,
+        /// File that holds the stream key of the --output at the same place
+        #[arg(long = "key-file", value_name = "FILE", conflicts_with = "key_stdin")]
+        key_files: Vec<PathBuf>,
+        /// Read the stream keys from the standard input, one a line
+        #[arg(long)]
+        key_stdin: bool,
+    },
     /// Silence the box's microphone
     Mute,
     /// Open the box's microphone (from afar only if the box allows it)
@@ -151,6 +169,18 @@ impl Order {
                 }
                 ("recording.set", params)
             }
+            Order::Live { on: Switch::Off, outputs, .. } if !outputs.is_empty() => {
+                return Err(Error::Usage("live off ends all: it takes no --output".to_owned()));
+            }
+            Order::Live { on, outputs, key_files, key_stdin } => {
+                let mut params = json!({"on": *on == Switch::On});
+                if !outputs.is_empty() {
+                    let keys = keys(key_files, *key_stdin, outputs.len())?;
+                    let output = |(url, key)| json!({"url": url, "streamKey": key});
+                    params["outputs"] = outputs.iter().zip(keys).map(output).collect();
+                }
+                ("live.set", params)
+            }
             Order::Mute => ("microphone.set", json!({"muted": true})),
             Order::Unmute => ("microphone.set", json!({"muted": false})),
             Order::State { .. } => ("state", Value::Null),
@@ -165,4 +195,27 @@ impl Order {
         };
         Ok((name.to_owned(), params))
     }
+}
+
+/// As many stream keys as there are outputs.
+fn keys(files: &[PathBuf], from_stdin: bool, wanted: usize) -> Result<Vec<String>, Error> {
+    let keys: Vec<String> = if from_stdin {
+        let lines: Result<Vec<String>, _> = std::io::stdin().lines().take(wanted).collect();
+        lines
+            .map_err(|error| Error::Usage(format!("cannot read the keys from the standard input: {error}")))?
+    } else {
+        let read = |path: &PathBuf| {
+            let key = std::fs::read_to_string(path);
+            key.map_err(|error| Error::Usage(format!("cannot read the key file {}: {error}", path.display())))
+        };
+        files.iter().map(read).collect::<Result<_, _>>()?
+    };
+    if keys.len() != wanted {
+        let message = format!(
+            "{} stream key(s) for {wanted} --output(s): each needs a --key-file, or a line with --key-stdin",
+            keys.len()
+        );
+        return Err(Error::Usage(message));
+    }
+    Ok(keys.into_iter().map(|key| key.trim().to_owned()).collect())
 }

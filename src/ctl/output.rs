@@ -79,6 +79,14 @@ fn state(state: &Value, out: &mut impl Write) -> io::Result<()> {
         )?,
         _ => writeln!(out, "recording  off{}", because(recording))?,
     }
+    let live = &state["live"];
+    writeln!(out, "live       {}", if live["on"] == true { "on" } else { "off" })?;
+    for to in live["destinations"].as_array().into_iter().flatten() {
+        let (status, url) = (text(&to["status"]), text(&to["url"]));
+        let error = to["last_error"].as_str().map(|error| format!(" ({error})")).unwrap_or_default();
+        let next = to["next_try"].as_str().map(|at| format!(", next try {at}")).unwrap_or_default();
+        writeln!(out, "           {status}: {url}, {} bytes acknowledged{error}{next}", to["bytes_acked"])?;
+    }
     for device in ["camera", "microphone", "speaker"] {
         let about = &state[device];
         let muted = if about["muted"] == true { ", muted" } else { "" };
@@ -114,6 +122,10 @@ fn rows(value: &Value, indent: &str, out: &mut impl Write) -> io::Result<()> {
             Value::Object(_) => {
                 writeln!(out, "{indent}{key}")?;
                 rows(value, &format!("{indent}  "), out)?;
+            }
+            Value::Array(items) if items.iter().any(Value::is_object) => {
+                writeln!(out, "{indent}{key}")?;
+                items.iter().try_for_each(|item| rows(item, &format!("{indent}  "), out))?;
             }
             Value::Array(items) => {
                 let items: Vec<_> = items.iter().map(text).collect();

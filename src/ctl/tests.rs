@@ -17,6 +17,8 @@ fn every_order_becomes_its_command() {
         ("leave", "room.leave", json!({})),
         ("record on --id a", "recording.set", json!({"on": true, "id": "a"})),
         ("record off", "recording.set", json!({"on": false})),
+        ("live on", "live.set", json!({"on": true})),
+        ("live off", "live.set", json!({"on": false})),
         ("mute", "microphone.set", json!({"muted": true})),
         ("unmute", "microphone.set", json!({"muted": false})),
         ("state --watch", "state", Value::Null),
@@ -28,6 +30,26 @@ fn every_order_becomes_its_command() {
     assert!(matches!(parsed("cmd x nonsense").order.request(), Err(Error::Usage(_))));
     assert!(Args::try_parse_from(["roomctl", "record", "maybe"]).is_err());
     assert!(Args::try_parse_from(["roomctl", "--broker", "mqtt://h", "ping"]).is_err());
+}
+
+#[test]
+fn each_output_takes_the_key_of_its_own_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = |name: &str| dir.path().join(name).display().to_string();
+    std::fs::write(file("a"), "key a\n").unwrap();
+    std::fs::write(file("b"), "key b").unwrap();
+    let outputs = "live on --output rtmp://a/x --output rtmp://b/y";
+    let both = format!("{outputs} --key-file {} --key-file {}", file("a"), file("b"));
+    let expected =
+        json!([{"url": "rtmp://a/x", "streamKey": "key a"}, {"url": "rtmp://b/y", "streamKey": "key b"}]);
+    assert_eq!(parsed(&both).order.request().unwrap().1["outputs"], expected);
+    for wrong in [
+        format!("{outputs} --key-file {}", file("a")),
+        format!("{outputs} --key-file {} --key-file {}", file("a"), file("missing")),
+        outputs.replace("on", "off"),
+    ] {
+        assert!(matches!(parsed(&wrong).order.request(), Err(Error::Usage(_))), "{wrong}");
+    }
 }
 
 #[tokio::test]
@@ -51,5 +73,5 @@ fn a_refusal_and_the_state_read_well() {
     output::document(false, "state", &json!(State::default()), false, &mut out).unwrap();
     let text = String::from_utf8(out).unwrap();
     assert!(text.starts_with("refused: conflict: recording \"a\""));
-    assert!(text.contains("room       none\nrecording  off\ncamera     starting\n"));
+    assert!(text.contains("room       none\nrecording  off\nlive       off\ncamera     starting\n"));
 }

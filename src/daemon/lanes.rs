@@ -1,4 +1,4 @@
-//! The three lanes that do what the queue has accepted: each one task, each with its own part of the world.
+//! The four lanes that do what the queue has accepted: each one task, each with its own part of the world.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::sync::{mpsc, watch};
 
+use super::live::Lives;
 use super::mutator::{Done, done};
 use super::recording::Recordings;
 use super::room::Rooms;
@@ -60,6 +61,37 @@ pub async fn recording(
     }
     // The file is finished; what was ordered stays desired, so the next start goes on in a new file.
     recordings.stop().await;
+}
+
+/// The lane of going live. A newer order takes the place of one that still waits for its destinations.
+pub async fn live(
+    mut actions: mpsc::Receiver<Action>,
+    finished: mpsc::Sender<Done>,
+    mut lives: Lives,
+    shutdown: Shutdown,
+) {
+    let mut next = None;
+    loop {
+        let action = match next.take() {
+            Some(action) => Some(action),
+            None => shutdown.run_until_cancelled(actions.recv()).await.flatten(),
+        };
+        let Some(action) = action else { break };
+        let Change::Live(wanted) = action.change else { continue };
+        lives.set(wanted);
+        let reply = tokio::select! {
+            reply = lives.outcome() => reply,
+            newer = actions.recv() => {
+                next = newer;
+                continue;
+            }
+            () = shutdown.cancelled() => break,
+        };
+        let _ = finished.send(Done::Finished(action.ticket, reply)).await;
+    }
+    // What was ordered stays desired: the next start goes live again.
+    lives.set(None);
+    lives.outcome().await;
 }
 
 /// The room's lane. A newer order takes the place of a join that is still waited for.

@@ -1,5 +1,6 @@
 //! What Prometheus is told: read when it asks, so nothing is counted twice and nothing runs in between.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
@@ -9,7 +10,9 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
 use super::supervise::{Board, Health};
+use crate::control::LiveStatus;
 use crate::media::Stream;
+use crate::push;
 use crate::server::signal;
 
 /// Reads the process, the supervisor's board and the stream at each scrape.
@@ -89,6 +92,43 @@ impl Collector for RoomsCollector {
     }
 }
 
+/// How each destination of the stream is; `destination` numbers them as the state document does, from 0.
+#[derive(Debug)]
+pub struct LiveCollector(pub push::Reports);
+
+impl Collector for LiveCollector {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let reports = self.0.borrow().clone();
+        let mut counters = |name: &str, about: &str, of: &dyn Fn(&push::Report) -> u64| {
+            let kind = ConstCounter::new(0u64).metric_type();
+            let mut family = encoder.encode_descriptor(name, about, None, kind)?;
+            for (number, report) in reports.iter().enumerate() {
+                let labels = [("destination", number.to_string()), ("url", report.url.to_string())];
+                ConstCounter::new(of(report)).encode(family.encode_family(&labels)?)?;
+            }
+            Ok::<(), std::fmt::Error>(())
+        };
+        counters("roomd_live_acked_bytes", "Bytes that the server acknowledged", &|report| {
+            report.acked_bytes
+        })?;
+        counters("roomd_live_failures", "Attempts that have failed", &|report| report.failures)?;
+        counters("roomd_live_pictures", "Pictures put on the wire", &|report| report.sent.pictures)?;
+        counters("roomd_live_sounds", "Packets of sound put on the wire", &|report| report.sent.sounds)?;
+        counters("roomd_live_lost_access_units", "Lost because the server was too slow", &|report| {
+            report.lost
+        })?;
+        let about = "1 while the server takes the stream";
+        let kind = ConstGauge::new(0i64).metric_type();
+        let mut family = encoder.encode_descriptor("roomd_live", about, None, kind)?;
+        for (number, report) in reports.iter().enumerate() {
+            let labels = [("destination", number.to_string()), ("url", report.url.to_string())];
+            let live = i64::from(report.status == LiveStatus::Live);
+            ConstGauge::new(live).encode(family.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+}
+
 fn encode_board(encoder: &mut DescriptorEncoder<'_>, board: &Board) -> Result<(), std::fmt::Error> {
     let reports = board.reports();
     let about = "1 while the subsystem runs";
@@ -111,7 +151,12 @@ fn encode_losses(encoder: &mut DescriptorEncoder<'_>, stream: &Stream) -> Result
     let about = "Access units that a reader of the box's stream lost because it was too slow";
     let kind = ConstCounter::new(0u64).metric_type();
     let mut family = encoder.encode_descriptor("roomd_stream_lost_access_units", about, None, kind)?;
+    // Several readers may share a name: every destination is called the same.
+    let mut total = BTreeMap::new();
     for (reader, lost) in stream.losses() {
+        *total.entry(reader).or_insert(0u64) += lost;
+    }
+    for (reader, lost) in total {
         ConstCounter::new(lost).encode(family.encode_family(&[("reader", reader)])?)?;
     }
     Ok(())
@@ -119,8 +164,8 @@ fn encode_losses(encoder: &mut DescriptorEncoder<'_>, stream: &Stream) -> Result
 
 /// Nanoseconds on a CPU by thread name, threads of the same name added up. Linux: `schedstat`'s first number;
 /// empty where the kernel keeps none.
-fn thread_cpu_nanos() -> std::collections::BTreeMap<String, u64> {
-    let mut total = std::collections::BTreeMap::new();
+fn thread_cpu_nanos() -> BTreeMap<String, u64> {
+    let mut total = BTreeMap::new();
     for entry in std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten() {
         let read = |file: &str| std::fs::read_to_string(entry.path().join(file)).ok();
         let nanos = read("schedstat").and_then(|text| text.split_whitespace().next()?.parse::<u64>().ok());

@@ -1,19 +1,24 @@
 //! The one task that changes the world: takes orders from every bridge, lets the pure queue judge them, persists
 //! what is accepted, hands it to the lane that does it, and answers.
 
+use std::time::Duration;
+
 use serde_json::Value;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{info, warn};
 
+use crate::base::pulse::Pulse;
 use crate::base::{Shutdown, ids};
 use crate::control::queue::{Action, Change, Lane, Policy, RequestQueue, Verdict};
 use crate::control::{Code, Desired, Order, Reply};
 use crate::store::Store;
 
-/// Actions on their way to one lane: the queue lets one run and, for the room, one more take its place.
+/// Actions on their way to one lane: the queue lets one run and, for the room and going live, one more take its place.
 const LANE_CAPACITY: usize = 4;
 /// Ends of actions on their way back; lanes wait for a place.
 const DONE_CAPACITY: usize = 16;
+/// How often the mutator turns when there is nothing to do, so that it is seen to live.
+const TURN: Duration = Duration::from_secs(1);
 
 /// What a lane says to the mutator.
 #[derive(Debug)]
@@ -29,6 +34,7 @@ pub enum Done {
 pub struct LaneInputs {
     room: mpsc::Sender<Action>,
     recording: mpsc::Sender<Action>,
+    live: mpsc::Sender<Action>,
     microphone: mpsc::Sender<Action>,
 }
 
@@ -39,6 +45,8 @@ pub struct LaneOutputs {
     pub room: mpsc::Receiver<Action>,
     /// Actions about the recording.
     pub recording: mpsc::Receiver<Action>,
+    /// Actions about going live.
+    pub live: mpsc::Receiver<Action>,
     /// Actions about the microphone.
     pub microphone: mpsc::Receiver<Action>,
     /// The way back.
@@ -49,6 +57,8 @@ pub struct LaneOutputs {
 #[derive(Debug)]
 pub struct Mutator {
     queue: RequestQueue<oneshot::Sender<Reply>>,
+    policy: watch::Receiver<Policy>,
+    pulse: Pulse,
     store: Store,
     orders: mpsc::Receiver<Order>,
     lanes: LaneInputs,
@@ -58,20 +68,24 @@ pub struct Mutator {
 impl Mutator {
     /// A mutator that begins by bringing the world to `desired`, and the ends for its lanes.
     pub fn new(
-        policy: Policy,
+        policy: watch::Receiver<Policy>,
         desired: Desired,
         store: Store,
         orders: mpsc::Receiver<Order>,
     ) -> (Mutator, LaneOutputs) {
         let (room, room_actions) = mpsc::channel(LANE_CAPACITY);
         let (recording, recording_actions) = mpsc::channel(LANE_CAPACITY);
+        let (live, live_actions) = mpsc::channel(LANE_CAPACITY);
         let (microphone, microphone_actions) = mpsc::channel(LANE_CAPACITY);
         let (done_sender, done) = mpsc::channel(DONE_CAPACITY);
-        let lanes = LaneInputs { room, recording, microphone };
-        let mutator = Mutator { queue: RequestQueue::new(policy, desired), store, orders, lanes, done };
+        let lanes = LaneInputs { room, recording, live, microphone };
+        let queue = RequestQueue::new(*policy.borrow(), desired);
+        let pulse = Pulse::vital("mutator");
+        let mutator = Mutator { queue, policy, pulse, store, orders, lanes, done };
         let outputs = LaneOutputs {
             room: room_actions,
             recording: recording_actions,
+            live: live_actions,
             microphone: microphone_actions,
             done: done_sender,
         };
@@ -81,11 +95,14 @@ impl Mutator {
     /// Runs until `shutdown`; whoever still waits then is told so. What was accepted stays desired.
     pub async fn run(mut self, shutdown: Shutdown) {
         loop {
+            self.pulse.beat();
             while let Some(action) = self.queue.start() {
                 self.hand_out(action).await;
             }
             tokio::select! {
                 () = shutdown.cancelled() => break,
+                () = tokio::time::sleep(TURN) => {}
+                Ok(()) = self.policy.changed() => self.queue.set_policy(*self.policy.borrow_and_update()),
                 Some(order) = self.orders.recv() => self.judge(order).await,
                 Some(done) = self.done.recv() => match done {
                     Done::Finished(ticket, reply) => answer(self.queue.finish(ticket, &reply)),
@@ -103,6 +120,7 @@ impl Mutator {
         let lane = match action.change.lane() {
             Lane::Room => &self.lanes.room,
             Lane::Recording => &self.lanes.recording,
+            Lane::Live => &self.lanes.live,
             Lane::Microphone => &self.lanes.microphone,
         };
         if lane.send(action).await.is_err() {
@@ -130,7 +148,10 @@ impl Mutator {
     /// On the disk when this returns Ok: after a crash the box knows what it was told.
     async fn persist(&self, change: &Change) -> Result<(), Reply> {
         let (store, key, value) = (self.store.clone(), change.key(), change.value().to_string());
+        // A dead disk is no reason to start again: it would be as dead then.
+        self.pulse.rest();
         let written = tokio::task::spawn_blocking(move || store.set_desired(key, &value)).await;
+        self.pulse.beat();
         match written {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::SystemTime;
 
 use serde_json::{Value, json};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
@@ -17,7 +18,7 @@ use crate::store::Store;
 /// What the recording's lane holds.
 #[derive(Debug)]
 pub struct Recordings {
-    config: record::Config,
+    config: watch::Receiver<record::Config>,
     store: Store,
     stream: Stream,
     state: StatePublisher,
@@ -33,8 +34,13 @@ struct Running {
 }
 
 impl Recordings {
-    /// Nothing is recorded yet.
-    pub fn new(config: record::Config, store: Store, stream: Stream, state: StatePublisher) -> Self {
+    /// Nothing is recorded yet. Each recording goes by `config` as it is when it begins.
+    pub fn new(
+        config: watch::Receiver<record::Config>,
+        store: Store,
+        stream: Stream,
+        state: StatePublisher,
+    ) -> Self {
         Recordings { config, store, stream, state, running: None }
     }
 
@@ -43,7 +49,8 @@ impl Recordings {
         self.finish().await;
         let audio = mp4::AudioConfig { asc: AUDIO_SPECIFIC_CONFIG.to_vec() };
         let request = record::Request { id: wanted.id.clone(), room: None, audio };
-        let handle = match record::start(self.config.clone(), self.store.clone(), &self.stream, request) {
+        let config = self.config.borrow().clone();
+        let handle = match record::start(config, self.store.clone(), &self.stream, request) {
             Ok(handle) => handle,
             Err(error) => {
                 let reason = super::with_sources(&error);

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
 
 use super::media::MediaHub;
@@ -55,6 +55,8 @@ pub struct RoomConfig {
 /// What the room's lane holds.
 #[derive(Debug)]
 pub struct Rooms {
+    configured: watch::Receiver<RoomConfig>,
+    /// As it was at the last join.
     config: RoomConfig,
     hub: MediaHub,
     board: Board,
@@ -66,9 +68,9 @@ pub struct Rooms {
 }
 
 impl Rooms {
-    /// In no room.
+    /// In no room. Each join goes by what is `configured` then.
     pub fn new(
-        config: RoomConfig,
+        configured: watch::Receiver<RoomConfig>,
         hub: MediaHub,
         board: Board,
         state: StatePublisher,
@@ -76,7 +78,8 @@ impl Rooms {
     ) -> Self {
         // One is enough: the lane looks at the whole state when it is woken.
         let (left_sender, left) = mpsc::channel(1);
-        Rooms { config, hub, board, state, control, session: None, left_sender, left }
+        let config = configured.borrow().clone();
+        Rooms { configured, config, hub, board, state, control, session: None, left_sender, left }
     }
 
     /// Begins to join; how it goes shows in the state.
@@ -84,6 +87,7 @@ impl Rooms {
     /// # Errors
     /// The reply that says why it cannot even begin: no server, or no token for it.
     pub fn join(&mut self, join: RoomJoin) -> Result<(), Reply> {
+        self.config = self.configured.borrow().clone();
         let (url, token) = self.way_in(&join)?;
         info!(room = join.room, url, "joining");
         let room = Room {

@@ -10,19 +10,22 @@ use tracing::{info, warn};
 use super::identity::{self, IdentityError};
 use super::info::info;
 use super::lanes;
-use super::logging::{self, LoggingError};
+use super::live::Lives;
+use super::logging::{self, LogLevel, LoggingError};
+use super::manager::Manager;
 use super::media::{Media, MediaHub};
-use super::metrics::ProcessCollector;
+use super::metrics::{LiveCollector, ProcessCollector};
 use super::mutator::{self, LaneOutputs, Mutator};
 use super::recording::Recordings;
+use super::reload::{Changeable, Read, Reloader};
 use super::room::Rooms;
 use super::serving::{Serving, ServingError, Shown};
 use super::settings;
 use super::supervise::{Board, Subsystem, supervise};
 use super::task::Task;
+use super::watchdog::Supervisor;
 use crate::base::{clock, ids};
 use crate::config::Settings;
-use crate::control::queue::Policy;
 use crate::control::{ControlHandle, Desired, RoomJoin, StatePublisher};
 use crate::record;
 use crate::server::http::Health;
@@ -35,8 +38,6 @@ const WORKERS: usize = 2;
 const MQTT_STOP: Duration = Duration::from_secs(4);
 /// The exit code after a second signal: ended by SIGINT, as shells count.
 const EXIT_SECOND_SIGNAL: i32 = 130;
-/// How often the supervisor loop says that it turns.
-const BEAT: Duration = Duration::from_secs(1);
 
 /// Why the box does not start.
 #[derive(Debug, thiserror::Error)]
@@ -69,15 +70,21 @@ pub enum DaemonError {
     },
 }
 
-/// Runs the box until SIGTERM or SIGINT; a second signal ends the process at once.
+/// Runs the box until SIGTERM or SIGINT; a second signal ends the process at once. SIGHUP reads the configuration again,
+/// by `read`.
 ///
 /// # Errors
 /// [`DaemonError`] when it cannot start. Whatever fails later is started again and told in the state.
-pub fn run(settings: Settings) -> Result<(), DaemonError> {
-    logging::start(&settings.log)?;
+pub fn run(settings: Settings, read: Read) -> Result<(), DaemonError> {
+    let log = logging::start(&settings.log)?;
     info!(version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), "starting");
     for key in &settings.without_effect {
         warn!(key, "valid, and without effect in this version");
+    }
+    if let Some(folder) = std::env::var_os("CREDENTIALS_DIRECTORY")
+        && !std::path::Path::new(&folder).is_dir()
+    {
+        warn!(CREDENTIALS_DIRECTORY = %folder.to_string_lossy(), "is no folder; going on without credentials");
     }
     // A second provider comes in with some library: rustls would panic where none is chosen.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
@@ -87,7 +94,7 @@ pub fn run(settings: Settings) -> Result<(), DaemonError> {
         .enable_all()
         .build()
         .map_err(|source| DaemonError::System { what: "a runtime", source })?;
-    let ended = runtime.block_on(life(settings));
+    let ended = runtime.block_on(life(settings, read, log));
     // Blocking calls that still hang (a dead disk) must not keep the process.
     runtime.shutdown_timeout(Duration::from_secs(1));
     info!("stopped");
@@ -95,48 +102,72 @@ pub fn run(settings: Settings) -> Result<(), DaemonError> {
 }
 
 /// From the first thing opened to the last one closed.
-async fn life(settings: Settings) -> Result<(), DaemonError> {
+async fn life(settings: Settings, read: Read, log: LogLevel) -> Result<(), DaemonError> {
     let mut signals = Signals::listen()?;
-    let running = Running::start(settings).await?;
-    running.tell_ready();
-    let mut beat = tokio::time::interval(BEAT);
+    let mut manager = Manager::default();
+    let in_force = settings.clone();
+    let (running, live) = Running::start(settings, log).await?;
+    let mut reloader = Reloader::new(read, live, &in_force);
+    running.health.set_ready(true);
+    info!("ready");
+    manager.ready();
+    let mut supervisor = Supervisor::new(manager, running.state.clone(), running.health.clone());
     loop {
         tokio::select! {
-            _ = beat.tick() => running.health.beat(),
-            name = signals.next() => {
-                info!(signal = name, "stopping");
-                break;
+            () = supervisor.turn() => {}
+            signal = signals.next() => match signal {
+                Signal::Reload => supervisor.reload(&mut reloader),
+                Signal::Stop(name) => {
+                    info!(signal = name, "stopping");
+                    break;
+                }
             }
         }
     }
-    let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+    supervisor.stopping();
     tokio::spawn(async move {
-        let name = signals.next().await;
-        warn!(signal = name, "second signal: ending at once");
-        std::process::exit(EXIT_SECOND_SIGNAL);
+        loop {
+            if let Signal::Stop(name) = signals.next().await {
+                warn!(signal = name, "second signal: ending at once");
+                std::process::exit(EXIT_SECOND_SIGNAL);
+            }
+        }
     });
     running.stop().await;
     Ok(())
 }
 
-/// SIGTERM and SIGINT.
+/// SIGTERM, SIGINT and SIGHUP.
 struct Signals {
     terminate: tokio::signal::unix::Signal,
     interrupt: tokio::signal::unix::Signal,
+    hangup: tokio::signal::unix::Signal,
+}
+
+enum Signal {
+    /// End, because of the signal of this name.
+    Stop(&'static str),
+    /// Read the configuration again.
+    Reload,
 }
 
 impl Signals {
     fn listen() -> Result<Signals, DaemonError> {
         let one =
             |kind| signal(kind).map_err(|source| DaemonError::System { what: "a signal handler", source });
-        Ok(Signals { terminate: one(SignalKind::terminate())?, interrupt: one(SignalKind::interrupt())? })
+        Ok(Signals {
+            terminate: one(SignalKind::terminate())?,
+            interrupt: one(SignalKind::interrupt())?,
+            hangup: one(SignalKind::hangup())?,
+        })
     }
 
-    /// The name of the next one.
-    async fn next(&mut self) -> &'static str {
+    /// The next one.
+    async fn next(&mut self) -> Signal {
         tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.terminate.recv() => Signal::Stop("SIGTERM"),
+            _ = self.interrupt.recv() => Signal::Stop("SIGINT"),
+            _ = self.hangup.recv() => Signal::Reload,
         }
     }
 }
@@ -144,9 +175,11 @@ impl Signals {
 /// Everything that is stopped again.
 struct Running {
     hub: MediaHub,
+    state: StatePublisher,
     health: Health,
     media: Media,
     recorder: Task,
+    live: Task,
     room: Task,
     microphone: Task,
     mutator: Task,
@@ -157,8 +190,8 @@ struct Running {
 
 impl Running {
     /// Opens everything, in this order: state on disk, producers, control, server, bridges, and then what was
-    /// ordered before.
-    async fn start(settings: Settings) -> Result<Running, DaemonError> {
+    /// ordered before. Also gives what a reload may change.
+    async fn start(settings: Settings, log: LogLevel) -> Result<(Running, Changeable), DaemonError> {
         let state_dir = settings.device.state_dir.clone();
         let made = identity::box_id(&state_dir)?;
         let box_id = settings.device.id.clone().unwrap_or(made);
@@ -171,6 +204,9 @@ impl Running {
         health.beat();
         let media_config = settings::media(&settings)?;
         let media = Media::start(&media_config, &hub, &board, &state);
+        let (live_config, destinations) = settings::live(&settings.live);
+        let destinations = watch::Sender::new(destinations);
+        let lives = Lives::new(live_config, destinations.subscribe(), hub.stream.clone(), state.clone());
 
         let (control, orders) = ControlHandle::new(&state);
         let serving = match &settings.server {
@@ -182,6 +218,7 @@ impl Running {
                     store: store.clone(),
                     recording: recording.clone(),
                     collector: ProcessCollector { board: board.clone(), stream: hub.stream.clone() },
+                    live: LiveCollector(lives.reports()),
                     health: health.clone(),
                 };
                 Some(Serving::start(server, &settings, &box_id, shown).await?)
@@ -193,35 +230,58 @@ impl Running {
         let socket = local::Server::bind(&settings.control.socket)?;
         let (for_local, local_info, links) = (control.clone(), info.clone(), links(serving.as_ref()));
         let local = Task::spawn("local", |shutdown| socket.run(for_local, local_info, links, shutdown));
+        let issuers = settings.mqtt.as_ref().map(|mqtt| mqtt.issuers.clone()).unwrap_or_default();
+        let issuers = watch::Sender::new(issuers);
         let mqtt = match &settings.mqtt {
             None => None,
             Some(mqtt) => {
-                let config = settings::mqtt(mqtt, &settings.device.fleet, &box_id, &ids::random(12))?;
+                let (fleet, boot_id) = (&settings.device.fleet, ids::random(12));
+                let config = settings::mqtt(mqtt, fleet, &box_id, &boot_id, issuers.subscribe())?;
                 Some(bridge(config, control.clone(), info, &board))
             }
         };
 
         recover(&recording, &store).await;
-        let policy = Policy { allow_remote_unmute: settings.control.allow_remote_unmute };
-        let (mutator, outputs) = Mutator::new(policy, desired(&store, &settings), store.clone(), orders);
-        let recordings = Recordings::new(recording, store, hub.stream.clone(), state.clone());
-        let rooms = Rooms::new(room_config, hub.clone(), board, state.clone(), control);
-        let [recorder, room, microphone] = start_lanes(outputs, recordings, rooms, &hub, &state);
+        let changeable = Changeable {
+            log,
+            policy: watch::Sender::new(settings::policy(&settings)),
+            recording: watch::Sender::new(recording),
+            issuers,
+            destinations,
+            room: watch::Sender::new(room_config),
+            voice: hub.sound.voice.clone(),
+            box_id,
+        };
+        let wanted = desired(&store, &settings);
+        let (mutator, outputs) = Mutator::new(changeable.policy.subscribe(), wanted, store.clone(), orders);
+        let recordings =
+            Recordings::new(changeable.recording.subscribe(), store, hub.stream.clone(), state.clone());
+        let rooms = Rooms::new(changeable.room.subscribe(), hub.clone(), board, state.clone(), control);
+        let [recorder, live, room, microphone] = start_lanes(outputs, recordings, lives, rooms, &hub, &state);
         let mutator = Task::spawn("mutator", |shutdown| mutator.run(shutdown));
-        Ok(Running { hub, health, media, recorder, room, microphone, mutator, mqtt, local, serving })
+        let running = Running {
+            hub,
+            state,
+            health,
+            media,
+            recorder,
+            live,
+            room,
+            microphone,
+            mutator,
+            mqtt,
+            local,
+            serving,
+        };
+        Ok((running, changeable))
     }
 
-    fn tell_ready(&self) {
-        self.health.set_ready(true);
-        info!("ready");
-        let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
-    }
-
-    /// The reverse of the start: capture stops, encoders flush, the recorder finalises, the room is left, MQTT says
-    /// offline and waits for its acknowledgement.
+    /// The reverse of the start: capture stops, encoders flush, the streams and the recording end, the room is
+    /// left, MQTT says offline and waits for its acknowledgement.
     async fn stop(mut self) {
         self.health.set_ready(false);
         self.media.stop_producing(&self.hub).await;
+        self.live.stop().await;
         self.recorder.stop().await;
         self.room.stop().await;
         self.microphone.stop().await;
@@ -237,19 +297,21 @@ impl Running {
     }
 }
 
-/// The three lanes as tasks: recorder, room, microphone.
+/// The four lanes as tasks: recorder, live, room, microphone.
 fn start_lanes(
     outputs: LaneOutputs,
     recordings: Recordings,
+    lives: Lives,
     rooms: Rooms,
     hub: &MediaHub,
     state: &StatePublisher,
-) -> [Task; 3] {
-    let LaneOutputs { room, recording, microphone, done } = outputs;
-    let (told, seen) = (done.clone(), state.subscribe());
+) -> [Task; 4] {
+    let LaneOutputs { room, recording, live, microphone, done } = outputs;
+    let (told, live_told, seen) = (done.clone(), done.clone(), state.subscribe());
     let (muted_told, mute, muted_state) = (done.clone(), hub.sound.mute.clone(), state.clone());
     [
         Task::spawn("recorder", |shutdown| lanes::recording(recording, told, recordings, shutdown)),
+        Task::spawn("live", |shutdown| lanes::live(live, live_told, lives, shutdown)),
         Task::spawn("room", |shutdown| lanes::room(room, done, rooms, seen, shutdown)),
         Task::spawn("microphone", |shutdown| {
             lanes::microphone(microphone, muted_told, mute, muted_state, shutdown)

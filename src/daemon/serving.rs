@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use prometheus_client::registry::Registry;
 
-use super::metrics::{ProcessCollector, RoomsCollector};
+use super::metrics::{LiveCollector, ProcessCollector, RoomsCollector};
 use crate::base::Shutdown;
 use crate::config::{ServerSettings, Settings};
 use crate::control::ControlHandle;
@@ -49,6 +49,8 @@ pub struct Shown {
     pub recording: record::Config,
     /// What Prometheus is told.
     pub collector: ProcessCollector,
+    /// And of going live.
+    pub live: LiveCollector,
     /// Whether the box lives and takes joins.
     pub health: Health,
 }
@@ -100,6 +102,7 @@ impl Serving {
         };
         let mut registry = Registry::default();
         registry.register_collector(Box::new(shown.collector));
+        registry.register_collector(Box::new(shown.live));
         registry.register_collector(Box::new(RoomsCollector(rooms.clone())));
         let deps = http::Deps {
             control: shown.control,

@@ -4,10 +4,13 @@ use super::media::MediaConfig;
 use super::room::{Embedded, RoomConfig};
 use super::serving::Serving;
 use crate::capture::{self, CaptureError, Source};
-use crate::codec::{AudioConfig, VideoConfig};
-use crate::config::{MqttSettings, RecordingSettings, Settings};
+use crate::codec::{AUDIO_SPECIFIC_CONFIG, AudioConfig, VideoConfig};
+use crate::config::{LiveDestinationSettings, LiveSettings, MqttSettings, RecordingSettings, Settings};
+use crate::control::queue::Policy;
+use crate::media::AUDIO_RATE;
 use crate::playback::{PlaybackError, Sink};
-use crate::{mqtt, participant, record};
+use crate::{mqtt, participant, push, record, rtmp};
+use tokio::sync::watch;
 
 /// A setting that the subsystem itself refuses, although its form is right.
 #[derive(Debug, thiserror::Error)]
@@ -67,7 +70,7 @@ pub fn room(settings: &Settings, media: &MediaConfig, box_id: &str, serving: Opt
         simulcast: media.simulcast,
     };
     RoomConfig {
-        identity: settings.room.identity.clone().unwrap_or_else(|| format!("box-{box_id}")),
+        identity: identity(settings, box_id),
         name: settings.device.name.clone(),
         url: settings.room.url.clone(),
         token: settings.room.token.clone(),
@@ -77,12 +80,36 @@ pub fn room(settings: &Settings, media: &MediaConfig, box_id: &str, serving: Opt
     }
 }
 
+/// Who the box is in a room.
+pub fn identity(settings: &Settings, box_id: &str) -> String {
+    settings.room.identity.clone().unwrap_or_else(|| format!("box-{box_id}"))
+}
+
+/// What of `[control]` the request queue goes by.
+pub fn policy(settings: &Settings) -> Policy {
+    Policy {
+        allow_remote_unmute: settings.control.allow_remote_unmute,
+        live_configured: !settings.live.destinations.is_empty(),
+    }
+}
+
 /// `[recording]`.
 pub fn recording(settings: &RecordingSettings) -> record::Config {
     record::Config { dir: settings.dir.clone(), min_free_bytes: settings.min_free_bytes }
 }
 
-/// `[mqtt]`.
+/// `[live]`: what all destinations share, and those that are configured.
+pub fn live(settings: &LiveSettings) -> (push::Config, Vec<push::Destination>) {
+    let sound = rtmp::Sound { config: AUDIO_SPECIFIC_CONFIG.to_vec(), rate: AUDIO_RATE, channels: 1 };
+    let destination = |one: &LiveDestinationSettings| push::Destination {
+        url: one.url.clone(),
+        key: push::Key::File(one.stream_key_file.clone()),
+    };
+    let config = push::Config { ca_file: settings.ca_file.clone(), sound };
+    (config, settings.destinations.iter().map(destination).collect())
+}
+
+/// `[mqtt]`; who may command comes by `issuers`, which change live.
 ///
 /// # Errors
 /// [`SettingError::Mqtt`] for a URL that cannot be used.
@@ -91,6 +118,7 @@ pub fn mqtt(
     fleet: &str,
     box_id: &str,
     boot_id: &str,
+    issuers: watch::Receiver<Vec<String>>,
 ) -> Result<mqtt::Config, SettingError> {
     let (cert_file, key_file) = settings.client_cert.clone().unzip();
     let access = mqtt::Access {
@@ -104,6 +132,6 @@ pub fn mqtt(
         key_file,
     };
     let mut config = mqtt::Config::new(access, fleet, box_id, boot_id);
-    config.issuers.clone_from(&settings.issuers);
+    config.issuers = issuers;
     Ok(config)
 }

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use tokio::sync::watch;
+
 use super::Error;
 
 /// How to reach a broker and prove who we are; for the box and for `roomctl`.
@@ -37,8 +39,8 @@ pub struct Config {
     pub box_id: String,
     /// Names this run of the process, so that a late last will can be told from a new one.
     pub boot_id: String,
-    /// Who may command; empty: whoever the broker lets through.
-    pub issuers: Vec<String>,
+    /// Who may command; empty: whoever the broker lets through. May change at any time.
+    pub issuers: watch::Receiver<Vec<String>>,
     /// Groups whose commands are taken too.
     pub groups: Vec<String>,
     /// How long the broker waits before it publishes the last will, in seconds; a short break stays unseen.
@@ -57,7 +59,7 @@ impl Config {
             fleet: fleet.to_owned(),
             box_id: box_id.to_owned(),
             boot_id: boot_id.to_owned(),
-            issuers: Vec::new(),
+            issuers: watch::channel(Vec::new()).1,
             groups: Vec::new(),
             will_delay_s: 15,
             probe_after: Duration::from_secs(60),

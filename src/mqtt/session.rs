@@ -156,7 +156,8 @@ impl<'a, L: Link> Session<'a, L> {
         if let (Some(watchdog), Some(_)) = (&mut self.watchdog, &acknowledgement) {
             watchdog.heard(clock::now());
         }
-        let kept = match admit(&self.bridge.topics, &self.bridge.config.issuers, &message) {
+        let issuers = self.bridge.config.issuers.borrow().clone();
+        let kept = match admit(&self.bridge.topics, &issuers, &message) {
             Admission::Ignore => {
                 self.own_status(&message);
                 None

@@ -24,7 +24,7 @@ const QUEUE: usize = 1024;
 const TICK: Duration = Duration::from_millis(200);
 /// How often the stream's units go to the writing thread, all that there are: for each one alone two threads would
 /// wake 80 times a second, which costs four times as much as writing. A part reaches the disk this much later at most.
-const TAKE_EVERY: Duration = Duration::from_millis(100);
+pub(super) const TAKE_EVERY: Duration = Duration::from_millis(100);
 
 /// A recording that runs. Dropping it finishes the file as well, without waiting.
 #[derive(Debug)]

@@ -25,13 +25,12 @@ fn request(id: &str) -> Request {
     Request { id: id.to_owned(), room: None, audio: AudioConfig::aac_lc_48k_mono() }
 }
 
-/// Publishes as fast as the reader keeps up with.
+/// Publishes as fast as the recorder collects: half a reader's capacity at a time.
 async fn publish(stream: &Stream, units: &[AccessUnit]) {
-    for chunk in units.chunks(64) {
+    let mut turn = tokio::time::interval(handle::TAKE_EVERY);
+    for chunk in units.chunks(crate::media::READER_CAPACITY / 2) {
+        turn.tick().await;
         chunk.iter().for_each(|unit| stream.publish(unit));
-        for _ in 0..64 {
-            tokio::task::yield_now().await;
-        }
     }
 }
 

@@ -53,13 +53,22 @@ pub struct Store {
     connection: Arc<Mutex<Connection>>,
 }
 
+/// Makes the file readable for its owner only, before anything is in it: tokens and stream keys that were ordered are
+/// kept here. SQLite gives its journal the same mode.
+fn for_its_owner_only(path: &Path) -> rusqlite::Result<()> {
+    use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+    let file = std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path);
+    let closed = file.and_then(|file| file.set_permissions(std::fs::Permissions::from_mode(0o600)));
+    closed.map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
+}
+
 impl Store {
     /// Opens `path`, creating it where it is missing, and brings its schema to this version.
     ///
     /// # Errors
     /// [`StoreError::Open`] and [`StoreError::TooNew`].
     pub fn open(path: &Path) -> Result<Store, StoreError> {
-        let opened = Connection::open(path).and_then(|mut connection| {
+        let opened = for_its_owner_only(path).and_then(|()| Connection::open(path)).and_then(|mut connection| {
             connection.pragma_update(None, "journal_mode", "WAL")?;
             connection.pragma_update(None, "synchronous", "FULL")?;
             let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
@@ -121,6 +130,10 @@ mod tests {
         assert_eq!(store.desired("room").unwrap(), None);
         store.set_desired("room", "1").unwrap();
         store.set_desired("room", "2").unwrap();
+        for file in ["roomd.db", "roomd.db-wal"] {
+            let mode = std::fs::metadata(dir.path().join(file)).unwrap().permissions();
+            assert_eq!(std::os::unix::fs::PermissionsExt::mode(&mode) & 0o777, 0o600, "{file}");
+        }
         drop(store);
         assert_eq!(Store::open(&path).unwrap().desired("room").unwrap().as_deref(), Some("2"));
     }

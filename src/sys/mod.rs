@@ -2,8 +2,14 @@
 
 pub mod child;
 mod free_space;
+mod monotonic;
 pub mod openh264;
 pub mod openh264_asm;
 pub mod scale;
+mod tcp_info;
+pub mod v4l2;
+pub mod yuv;
 
 pub use free_space::free_bytes;
+pub use monotonic::monotonic_micros;
+pub use tcp_info::{SendState, send_state};

@@ -1,7 +1,7 @@
 // The owner in headless Chromium: opens an admin link, looks at the box's page, records, plays the recording.
 //
-// Input: one JSON argument {link, profile, record_ms, screenshots: {file: {width, height}}}. Output: one JSON line
-// {second_use, picture, guest_link, during, after, played}.
+// Input: one JSON argument {link, profile, record_ms, live: {url, key}, screenshots: {file: {width, height}}}. Output:
+// one JSON line {second_use, picture, guest_link, live, during, after, played}.
 import { createRequire } from 'node:module';
 
 const require = createRequire(process.env.ROOMD_TEST_NODE_MODULES + '/');
@@ -52,6 +52,21 @@ try {
   await page.waitForFunction(() => document.querySelector('#guest-link').href !== '', null, patience);
   seen.guest_link = await page.getByTestId('guest-link').getAttribute('href');
   await shoot(page, '');
+
+  // Going live to a port that nobody listens on: the page says so, and never shows the key.
+  if (wish.live) {
+    await page.getByTestId('live-url').fill(wish.live.url);
+    await page.getByTestId('live-key').fill(wish.live.key);
+    await page.getByTestId('live-add').click();
+    await page.getByTestId('live').click(patience);
+    const row = page.locator('[data-testid=live-destination][data-state=retrying]');
+    await row.waitFor(patience);
+    seen.live = await row.innerText();
+    seen.live_page = await page.content();
+    await shoot(page, '-live');
+    await page.locator('#live-button[data-state=on]:not([disabled])').click(patience);
+    await page.locator('#state-live[data-state=off]').waitFor(patience);
+  }
 
   const state = () => page.evaluate(async () => (await fetch('/box/state')).json());
   await page.locator('#record:not([disabled])').click(patience);

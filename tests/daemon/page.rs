@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::roomd::Roomd;
-use crate::{film, gate, guest};
+use crate::{film, gate, guest, live};
 
 /// A fresh admin link under the box's plain listener.
 fn admin_link(roomd: &Roomd) -> String {
@@ -17,12 +17,14 @@ fn owner(roomd: &Roomd) -> Value {
         "link": admin_link(roomd),
         "profile": roomd.path("profile"),
         "record_ms": 4000,
+        "live": {"url": format!("rtmp://127.0.0.1:{}/live", live::free_port()), "key": "s3cret-of-the-page"},
         "screenshots": guest::screenshots("box"),
     });
     let seen = guest::browse(&[], roomd.dir.path(), "box.mjs", &wish);
     let seen =
         seen.unwrap_or_else(|said| panic!("the owner failed:\n{said}\n--- roomd's log\n{}", roomd.log()));
-    println!("the owner saw {seen}");
+    let page = seen["live_page"].as_str().unwrap_or_default();
+    assert!(!page.is_empty() && !page.contains("s3cret-of-the-page"), "a stream key in the page");
     seen
 }
 
@@ -41,6 +43,7 @@ fn the_owner_opens_the_box_once_by_a_link_sees_it_records_and_plays_the_recordin
     assert!(seen["picture"]["width"].as_u64().is_some_and(|width| width >= 320), "{seen}");
     assert!(text(&seen["guest_link"]).contains("/rooms/lobby#t="), "{seen}");
 
+    assert!(text(&seen["live"]).contains("Not live, next try"), "{seen}");
     let recording = &seen["during"]["recording"];
     assert_eq!((&recording["on"], &recording["status"]), (&json!(true), &json!("recording")), "{seen}");
     assert_eq!(seen["after"]["recording"]["on"], false, "{seen}");

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { NewestState, participantCount } from "../src/box/state";
-import { deviceWords, liveWords, recordingWords, roomWords, sentence } from "../src/box/words";
+import { destinationWords, deviceWords, liveWords, recordingWords, roomWords, sentence } from "../src/box/words";
 
 const START = Date.UTC(2025, 0, 1, 10, 0, 0);
 
@@ -58,6 +58,16 @@ describe("the box's state in words", () => {
       { url: "rtmp://b", status: "retrying", last_error: "refused" },
     ];
     expect(liveWords({ on: true, destinations })).toEqual({ text: "Live to 1 of 2 destinations", detail: "Refused", tone: "warn" });
+  });
+
+  it("says of each destination how it is, why, and when next", () => {
+    const to = { url: "rtmp://a/live", status: "live", bytes_acked: 1_572_864 };
+    expect(destinationWords(to, START)).toEqual({ text: "Live, 1.5 MiB", tone: "good" });
+    const next = { next_try: "2025-01-01T10:00:20Z", last_error: "a:1935/live: cannot connect", bytes_acked: 0 };
+    const words = destinationWords({ ...to, ...next, status: "retrying" }, START);
+    expect(words).toEqual({ text: "Not live, next try in 0:20", detail: "A:1935/live: cannot connect", tone: "bad" });
+    expect(destinationWords({ ...to, status: "stalled" }, START).tone).toBe("warn");
+    expect(destinationWords({ ...to, status: "odd_thing" }, START).text).toBe("Odd thing");
   });
 
   it("makes a sentence of a code and leaves phrases alone", () => {

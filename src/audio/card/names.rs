@@ -13,7 +13,7 @@ const NO_CARDS: [&str; 9] =
     ["null", "lavrate", "samplerate", "speexrate", "speex", "jack", "oss", "upmix", "vdownmix"];
 
 /// A sound card, or another PCM of ALSA's configuration.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Card {
     /// What `microphone.source` and `speaker.sink` take after `alsa:`: `plughw:CARD=PCH,DEV=0`, `default`.
     pub name: String,

@@ -103,7 +103,7 @@ pub fn open(name: Option<&str>, side: Side) -> Line {
         Err(error) => drop(events.send(Event::Failed(error))),
     };
     // Without a thread the line is disconnected at once, which its keeper takes for a failure.
-    if let Err(error) = thread::detached("sound-card", work) {
+    if let Err(error) = thread::start("sound-card", work) {
         tracing::debug!(%error, "no thread for a sound card");
     }
     Line { events: seen, hold }

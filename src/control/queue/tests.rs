@@ -2,6 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::control::RecordingSource;
+use crate::control::live::{LiveSource, LiveUrl, Output, StreamKey};
 
 const NEAR: bool = true;
 const FAR: bool = false;
@@ -21,6 +22,18 @@ fn record(on: bool, id: Option<&str>) -> Command {
 
 fn mute(muted: bool) -> Command {
     Command::MicrophoneSet(MicrophoneSet { muted })
+}
+
+/// Live to these hosts; to none of them: off. `None`: to those that are configured.
+fn live(hosts: Option<&str>) -> Command {
+    let output = |host: char| Output {
+        url: LiveUrl::parse(&format!("rtmp://{host}/live")).unwrap(),
+        key: StreamKey::parse("key").unwrap(),
+    };
+    let outputs = hosts.map(|hosts| hosts.chars().map(output).collect());
+    let on = hosts != Some("");
+    let outputs = outputs.filter(|_| on);
+    Command::LiveSet(LiveSet { on, source: LiveSource::Box, outputs, config: None })
 }
 
 fn fresh() -> RequestQueue<u32> {
@@ -74,12 +87,34 @@ fn only_somebody_at_the_box_may_unmute_unless_allowed() {
     queue.finish(action.ticket, &done());
     assert_eq!(order(&mut queue, &mute(false), FAR, 2)[0].1.code, Code::Unauthorized);
     assert!(queue.desired().muted);
-    queue.set_policy(Policy { allow_remote_unmute: true });
+    queue.set_policy(Policy { allow_remote_unmute: true, ..Policy::default() });
     assert!(order(&mut queue, &mute(false), FAR, 3).is_empty());
     queue.set_policy(Policy::default());
     order(&mut queue, &mute(true), FAR, 4);
     assert_eq!(order(&mut queue, &mute(false), NEAR, 5), vec![(4, superseded())]);
     assert!(!queue.desired().muted);
+}
+
+#[test]
+fn going_live_again_is_so_already_and_other_outputs_take_their_place_at_once() {
+    let mut queue = fresh();
+    assert_eq!(order(&mut queue, &live(None), FAR, 1)[0].1.code, Code::BadRequest);
+    order(&mut queue, &live(Some("ab")), FAR, 2);
+    let first = queue.start().unwrap();
+    // The first may wait for a server for long: the newer order does not wait for it.
+    assert_eq!(order(&mut queue, &live(Some("bc")), FAR, 3), vec![(2, superseded())]);
+    let second = queue.start().unwrap();
+    assert!(queue.finish(first.ticket, &done()).is_empty());
+    queue.finish(second.ticket, &done());
+    for same in [live(Some("bc")), live(None)] {
+        assert_eq!(order(&mut queue, &same, FAR, 4)[0].1.message, "already live");
+    }
+    order(&mut queue, &live(Some("")), FAR, 5);
+    assert_eq!(queue.start().unwrap().change, Change::Live(None));
+    queue.set_policy(Policy { live_configured: true, ..Policy::default() });
+    order(&mut queue, &live(None), FAR, 6);
+    let wanted = DesiredLive { source: LiveSource::Box, outputs: None };
+    assert_eq!(queue.start().unwrap().change, Change::Live(Some(wanted)));
 }
 
 fn superseded() -> Reply {
@@ -136,7 +171,7 @@ fn what_failed_stays_desired_and_the_same_order_tries_again_with_the_same_id() {
 fn after_a_restart_the_world_is_brought_to_what_was_stored() {
     let mut queue = fresh();
     let mut stored = Vec::new();
-    for command in [join("lobby"), record(true, Some("r1")), mute(true)] {
+    for command in [join("lobby"), record(true, Some("r1")), live(Some("a")), mute(true)] {
         if let Verdict::Accept(change) = queue.decide(&command, &origin(FAR), String::new) {
             stored.push((change.key(), change.value().to_string()));
             queue.accept(change, 0);
@@ -149,7 +184,7 @@ fn after_a_restart_the_world_is_brought_to_what_was_stored() {
     assert_eq!(&desired, queue.desired());
     let mut again = RequestQueue::<u32>::new(Policy::default(), desired);
     let actions: Vec<_> = std::iter::from_fn(|| again.start()).collect();
-    assert_eq!(actions.len(), 3);
+    assert_eq!(actions.len(), 4);
     assert!(Desired::default().restore("room", "{").is_err());
 }
 
@@ -168,8 +203,9 @@ fn step() -> impl Strategy<Value = Step> {
         Just(Command::RoomLeave),
         (any::<bool>(), proptest::option::of("[xy]")).prop_map(|(on, id)| record(on, id.as_deref())),
         any::<bool>().prop_map(mute),
+        proptest::option::of("[ab]?").prop_map(|hosts| live(hosts.as_deref())),
     ];
-    let lane = prop_oneof![Just(Lane::Room), Just(Lane::Recording), Just(Lane::Microphone)];
+    let lane = prop_oneof![Just(Lane::Room), Just(Lane::Recording), Just(Lane::Live), Just(Lane::Microphone)];
     prop_oneof![
         4 => (command, any::<bool>()).prop_map(|(command, local)| Step::Order(command, local)),
         2 => Just(Step::Start),

@@ -24,12 +24,14 @@ mod routes;
 #[cfg(test)]
 mod tests;
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use prometheus_client::registry::Registry;
+use socket2::{Domain, Socket, Type};
 use tokio::net::TcpListener;
 use tokio_util::task::TaskTracker;
 
@@ -50,6 +52,9 @@ pub use recordings::{RecordingEntry, Recordings};
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(3);
 /// How often the machine's addresses and the certificate files are looked at.
 const CERTIFICATE_CHECK: Duration = Duration::from_secs(10);
+
+/// Connections that the kernel keeps for us; as tokio's own listeners have it.
+const BACKLOG: i32 = 1024;
 
 /// How the service shall be.
 #[derive(Clone, Debug)]
@@ -204,9 +209,30 @@ async fn bind(key: &'static str, address: Option<SocketAddr>) -> Result<Option<T
     match address {
         None => Ok(None),
         Some(address) => {
-            TcpListener::bind(address).await.map(Some).map_err(|source| Error::Bind { key, address, source })
+            let bound = match TcpListener::bind(address).await {
+                Err(error) if error.kind() == ErrorKind::AddrNotAvailable => {
+                    tracing::warn!(key, %address, "no interface has this address yet; served once one has it");
+                    bind_before_it_exists(address)
+                }
+                bound => bound,
+            };
+            bound.map(Some).map_err(|source| Error::Bind { key, address, source })
         }
     }
+}
+
+/// Listens at an address that this machine may get later (`IP_FREEBIND`): a box starts without its network.
+fn bind_before_it_exists(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    match address {
+        SocketAddr::V4(_) => socket.set_freebind_v4(true)?,
+        SocketAddr::V6(_) => socket.set_freebind_v6(true)?,
+    }
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
 }
 
 fn local(listener: &Option<TcpListener>) -> Option<SocketAddr> {

@@ -2,6 +2,7 @@
 import { byId } from "../shared/dom";
 import { BoxError, getInfo } from "./api";
 import { StateStream } from "./events";
+import { LiveCard } from "./live-card";
 import { Panel } from "./panel";
 import { Picture } from "./picture";
 import { Recordings } from "./recordings";
@@ -11,12 +12,14 @@ import type { Box, State } from "./state";
 const box: Box = { info: undefined, state: undefined, connected: false, clockAheadMs: 0 };
 const panel = new Panel(box);
 const roomCard = new RoomCard(box, panel);
+const liveCard = new LiveCard(box, panel);
 const recordings = new Recordings();
 const picture = new Picture(() => (box.info ? `box-${box.info.id}` : undefined));
 
 function render(): void {
   panel.render();
   roomCard.render();
+  liveCard.render();
 }
 
 function onState(state: State): void {
@@ -69,8 +72,11 @@ async function start(): Promise<void> {
   byId("app").hidden = false;
   new StateStream({ onState, onConnected, onUnauthorized: signedOut }).start();
   picture.start();
-  // The running time of a recording moves without news from the box.
-  setInterval(() => panel.render(), 1000);
+  // Running times move without news from the box.
+  setInterval(() => {
+    panel.render();
+    liveCard.render();
+  }, 1000);
 }
 
 void start();

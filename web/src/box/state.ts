@@ -32,6 +32,7 @@ export interface LiveDestination {
   status: string;
   bytes_acked?: number;
   last_error?: string;
+  next_try?: string | number;
 }
 
 export interface State {

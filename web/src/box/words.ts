@@ -107,6 +107,29 @@ export function liveWords(live: { on: boolean; destinations?: LiveDestination[] 
   };
 }
 
+/** `now` is the box's own time, milliseconds since 1970. */
+export function destinationWords(to: LiveDestination, now: number): Words {
+  const why = to.last_error ? { detail: sentence(to.last_error) } : {};
+  const sent = to.bytes_acked ? `, ${formatBytes(to.bytes_acked)}` : "";
+  switch (to.status) {
+    case "connecting":
+      return { text: "Connecting…", tone: "busy", ...why };
+    case "live":
+      return { text: `Live${sent}`, tone: "good", ...why };
+    case "stalled":
+      return { text: `The server takes nothing any more${sent}`, tone: "warn", ...why };
+    case "retrying": {
+      const next = parseTime(to.next_try);
+      const when = next === undefined ? "" : ` in ${formatDuration(next - now)}`;
+      return { text: `Not live, next try${when}`, tone: "bad", ...why };
+    }
+    case "stopped":
+      return { text: `Ending${sent}`, tone: "off", ...why };
+    default:
+      return { text: sentence(to.status), tone: "busy", ...why };
+  }
+}
+
 /** A code or a phrase as a sentence: `device_missing` becomes `Device missing`. */
 export function sentence(phrase: string): string {
   const words = /^[a-z0-9_]+$/.test(phrase) ? phrase.replace(/_/g, " ") : phrase;

@@ -22,6 +22,7 @@ mod subscribing;
 mod upkeep;
 
 use std::collections::HashMap;
+use std::mem::ManuallyDrop;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
@@ -33,6 +34,7 @@ use tracing::{error, info};
 use super::message::Request;
 use super::{Config, Counters, Snapshot, StartError};
 use crate::base::clock::{self, MediaTime};
+use crate::base::pulse::Pulse;
 use crate::base::{Shutdown, ids};
 use crate::room::{Departure, Event, MemberKey, Rooms};
 use crate::rtc::sfu::socket::UdpPort;
@@ -125,13 +127,16 @@ impl Engine {
 
     async fn run(&mut self, mut requests: mpsc::Receiver<Request>, shutdown: Shutdown) {
         info!(port = self.endpoints.udp_port(), "room server: media");
+        // Only a wanted end takes it away: a thread that died is as bad as one that hangs.
+        let pulse = ManuallyDrop::new(Pulse::vital("sfu"));
         loop {
+            pulse.beat();
             let wake_at = self.endpoints.wake_at(self.now).min(self.next_tick);
             tokio::select! {
                 readable = self.endpoints.readable() => {
                     if let Err(error) = readable {
                         error!(%error, "room server: the UDP socket is broken");
-                        break;
+                        return self.stop();
                     }
                 }
                 request = requests.recv() => {
@@ -150,6 +155,7 @@ impl Engine {
             self.work();
         }
         self.stop();
+        drop(ManuallyDrop::into_inner(pulse));
     }
 
     fn turn(&mut self) {
