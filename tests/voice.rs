@@ -71,6 +71,7 @@ struct Outcome {
     erle: f32,
     near_loss: f32,
     /// With the noise suppression after it, as it is by default.
+    erle_with_noise_suppression: f32,
 }
 
 fn outcome(room: Room) -> Outcome {
@@ -83,6 +84,7 @@ fn outcome(room: Room) -> Outcome {
     println!(
         "ERLE {single:.1} dB, near speech loses {near_loss:.1} dB; ERLE {both:.1} dB with noise suppression"
     );
+    Outcome { erle: single, near_loss, erle_with_noise_suppression: both }
 }
 
 #[test]

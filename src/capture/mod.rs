@@ -23,6 +23,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use crate::audio::Voice;
+use crate::audio::card::CardStats;
 use crate::base::pulse::Pulse;
 use crate::base::units::Size;
 use crate::base::{Shutdown, clock, thread};
@@ -127,6 +128,8 @@ pub struct SoundOut {
     pub report: DeviceReport,
     /// How the silence begins and ends.
     pub fade: MuteFade,
+    /// What its sound card has been through.
+    pub card: CardStats,
     /// Beaten by each frame, as in [`PictureOut`].
     pub pulse: Arc<Pulse>,
 }
@@ -140,6 +143,7 @@ impl Default for SoundOut {
             voice: Voice::default(),
             report: DeviceReport::default(),
             fade: MuteFade::default(),
+            card: CardStats::default(),
             pulse: Arc::new(Pulse::told("capture-audio")),
         }
     }
