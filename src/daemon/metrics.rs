@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
@@ -22,6 +23,8 @@ pub struct ProcessCollector {
     pub board: Board,
     /// Whose readers may lose access units.
     pub stream: Stream,
+    /// Pictures of the camera that were damaged.
+    pub damaged: Arc<AtomicU64>,
     /// How loud the microphone is.
     pub meter: Meter,
 }
@@ -41,6 +44,10 @@ impl Collector for ProcessCollector {
         }
         encode_meter(&mut encoder, &self.meter)?;
         encode_board(&mut encoder, &self.board)?;
+        let about = "Pictures of the camera that were damaged and left out";
+        let damaged = ConstCounter::new(self.damaged.load(Ordering::Relaxed));
+        let kind = damaged.metric_type();
+        damaged.encode(encoder.encode_descriptor("roomd_camera_damaged_pictures", about, None, kind)?)?;
         encode_losses(&mut encoder, &self.stream)
     }
 }
@@ -212,7 +219,12 @@ mod tests {
         let mut registry = Registry::default();
         let meter = Meter::default();
         meter.show(&[3_277; 960]);
-        registry.register_collector(Box::new(ProcessCollector { board: Board::default(), stream, meter }));
+        registry.register_collector(Box::new(ProcessCollector {
+            board: Board::default(),
+            stream,
+            damaged: Arc::default(),
+            meter,
+        }));
         let mut text = String::new();
         encode(&mut text, &registry).unwrap();
         for word in [

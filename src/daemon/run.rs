@@ -224,6 +224,7 @@ impl Running {
                     collector: ProcessCollector {
                         board: board.clone(),
                         stream: hub.stream.clone(),
+                        damaged: hub.pictures.damaged.clone(),
                         meter: hub.sound.meter.clone(),
                     },
                     live: LiveCollector(lives.reports()),
@@ -353,12 +354,7 @@ fn bridge(
 async fn recover(config: &record::Config, store: &Store) {
     let (config, store) = (config.clone(), store.clone());
     match tokio::task::spawn_blocking(move || record::recover(&config, &store)).await {
-        Ok(Ok(recovered)) => {
-            for one in recovered {
-                let (file, status) = (&one.row.file, one.row.status.as_str());
-                info!(file, status, cut_bytes = one.cut_bytes, reason = one.reason, "recording recovered");
-            }
-        }
+        Ok(Ok(_)) => {}
         Ok(Err(error)) => warn!(%error, "recordings of an earlier run could not be looked at"),
         Err(error) => warn!(%error, "looking at the recordings of an earlier run failed"),
     }
