@@ -64,6 +64,8 @@ impl Pusher {
     /// From now on to exactly these, each once. Those that are pushed to already go on undisturbed; the others are
     /// started, or taken leave of (see [`Pusher::left`]).
     pub fn set(&mut self, destinations: Vec<Destination>) {
+        // Those that were ended by earlier orders and have ended since.
+        while self.leaving.try_join_next().is_some() {}
         let mut before = std::mem::take(&mut self.running);
         for destination in destinations {
             let at = before.iter().position(|running| running.destination == destination);
