@@ -1,14 +1,24 @@
 # make run    build, start a broker and one box on loopback, print its links
 # make test   install what the tests need, run every test
+# make test-arm  cross-build, boot the emulated board, run its scenarios (SCENARIOS="capture unplug": only these)
 # make bench  the figures of benches/README.md
+# make install  what `make release` has built, units, user and folders to their places (DESTDIR=, BIN=)
 # make check  formatting, lints, licences: what a change must pass besides the tests
 
 PARTS ?= $(or $(ROOMD_TEST_PARTS),$(HOME)/.cache/roomd-test)
 
-.PHONY: run test bench check web release deny
+.PHONY: run test test-arm bench check web release deny install
+
+BIN ?= $(or $(CARGO_TARGET_DIR),target)/release
 
 release: web
 	cargo build --release --locked
+
+install:
+	install -D -m 755 -t "$(DESTDIR)/usr/bin" "$(BIN)/roomd" "$(BIN)/roomctl"
+	install -D -m 644 -t "$(DESTDIR)/usr/lib/systemd/system" systemd/*.service systemd/*.path
+	install -D -m 644 -t "$(DESTDIR)/usr/lib/sysusers.d" systemd/sysusers.d/roomd.conf
+	install -D -m 644 -t "$(DESTDIR)/usr/lib/tmpfiles.d" systemd/tmpfiles.d/roomd.conf
 
 run:
 	scripts/install.sh run
@@ -27,6 +37,10 @@ test:
 	ROOMD_TEST_NODE_MODULES=$(PARTS)/browser/node_modules \
 	ROOMD_TEST_FILM=$(PARTS)/bigbuckbunny.mp4 \
 	cargo test --locked -- $(TESTARGS)
+
+test-arm: web
+	scripts/install.sh arm
+	tests/arm/run.sh $(SCENARIOS)
 
 check:
 	cargo fmt --check

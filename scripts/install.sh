@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what is missing, and says so. Debian 12 or newer with a Rust toolchain is the only thing assumed.
 #
-#   scripts/install.sh build|run|test|bench
+#   scripts/install.sh build|run|test|arm|bench
 #
 # Test parts that are no Debian packages (Python SDK, livekit-server, browser driver, a film) go into
 # $ROOMD_TEST_PARTS (default ~/.cache/roomd-test), outside the clone, and are used again.
@@ -15,14 +15,16 @@ has() { command -v "$1" >/dev/null 2>&1; }
 debian() {
   local missing=() package
   for package in "$@"; do
-    dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q '^install ok installed$' || missing+=("$package")
+    dpkg-query -W -f '${Status}\n' "$package" 2>/dev/null | grep -q '^install ok installed$' || missing+=("$package")
   done
   [ ${#missing[@]} -eq 0 ] && return
   say "installing missing Debian packages: ${missing[*]}"
-  local sudo=()
-  [ "$(id -u)" -eq 0 ] || sudo=(sudo)
-  "${sudo[@]}" apt-get update -qq
-  DEBIAN_FRONTEND=noninteractive "${sudo[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+  as_root apt-get update -qq
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+}
+
+as_root() {
+  if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi
 }
 
 build() {
@@ -96,12 +98,33 @@ browser_parts() {
 
 test_parts() {
   run
-  debian chromium iproute2 libnss3-tools procps nginx-light libnginx-mod-rtmp libnginx-mod-stream
+  debian chromium espeak-ng iproute2 libnss3-tools procps systemd nginx-light libnginx-mod-rtmp libnginx-mod-stream
   mkdir -p "$parts"
   python_parts
   film
   livekit_server
   browser_parts
+}
+
+# What the emulated board needs: a cross compiler, an emulator, and Debian's arm64 packages for the guest, which are
+# unpacked into an image and not installed.
+arm_parts() {
+  build
+  if ! { dpkg --print-architecture; dpkg --print-foreign-architectures; } | grep -qx arm64; then
+    say "letting apt know of arm64 packages"
+    as_root dpkg --add-architecture arm64
+  fi
+  debian qemu-system-arm gcc-aarch64-linux-gnu g++-aarch64-linux-gnu libasound2-dev:arm64 cpio kmod ffmpeg python3 \
+    mmdebstrap e2fsprogs
+  apt-cache show linux-image-arm64:arm64 >/dev/null 2>&1 || as_root apt-get update -qq
+  local target=aarch64-unknown-linux-gnu
+  if [ ! -d "$(rustc --print sysroot)/lib/rustlib/$target" ]; then
+    has rustup || { echo "Rust's $target target is missing, and so is rustup to add it" >&2; exit 1; }
+    say "adding the Rust target $target"
+    rustup target add "$target"
+  fi
+  tests/arm/image.sh >/dev/null
+  tests/arm/root.sh >/dev/null
 }
 
 bench_parts() {
@@ -113,6 +136,7 @@ case "${1:-}" in
   build) build ;;
   run) run ;;
   test) test_parts ;;
+  arm) arm_parts ;;
   bench) bench_parts ;;
-  *) echo "usage: scripts/install.sh build|run|test|bench" >&2; exit 2 ;;
+  *) echo "usage: scripts/install.sh build|run|test|arm|bench" >&2; exit 2 ;;
 esac

@@ -1,5 +1,6 @@
 //! `roomd`: the life of the process on one screen. Everything else is in the library.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -26,6 +27,12 @@ enum Action {
     Run,
     /// Check the configuration and print every problem: exit 0 or 78
     Check,
+    /// Print the cameras with what they offer and the encoders that were found
+    Devices {
+        /// As one JSON document
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 fn main() -> ExitCode {
@@ -40,6 +47,13 @@ fn main() -> ExitCode {
                 println!("note: {key} is valid and has no effect in this version");
             }
             println!("the configuration is good");
+            ExitCode::SUCCESS
+        }
+        Action::Devices { json } => {
+            let devices = daemon::Devices::find(settings.camera.size, settings.camera.fps);
+            let text = if json { devices.json() + "\n" } else { devices.text() };
+            // Whoever reads may stop early (`| head`).
+            let _ = std::io::stdout().write_all(text.as_bytes());
             ExitCode::SUCCESS
         }
         Action::Run => run(settings, arguments.config),

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread::JoinHandle;
 
 use tokio::sync::oneshot;
 
@@ -51,6 +52,18 @@ pub async fn run<T: Send + 'static>(
         .spawn(body)
         .map_err(|source| ThreadError::Spawn { name, source })?;
     result.await.map_err(|_| ThreadError::Panicked { name })
+}
+
+/// Starts `work` on a thread of its own called `name` that nobody has to wait for: one that may hang in a driver, which
+/// nothing can end.
+///
+/// # Errors
+/// When the thread cannot be started.
+pub fn start(name: &'static str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, ThreadError> {
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(work)
+        .map_err(|source| ThreadError::Spawn { name, source })
 }
 
 #[cfg(test)]

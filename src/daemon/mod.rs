@@ -1,5 +1,6 @@
 //! L4: the life of the process: build, run, supervise, stop.
 
+mod devices;
 mod identity;
 mod info;
 mod lanes;
@@ -20,6 +21,7 @@ mod supervise;
 mod task;
 mod watchdog;
 
+pub use devices::Devices;
 pub use identity::IdentityError;
 pub use logging::LoggingError;
 pub use reload::Read;

@@ -12,11 +12,11 @@ use super::settings;
 use crate::audio::Voice;
 use crate::config::{ConfigError, Settings};
 use crate::control::queue::Policy;
-use crate::push::Destination;
-use crate::record;
+use crate::{push, record};
 
 /// Keys that a reload brings into force: `[room]` at the next join, `recording.min_free` at the next recording,
-/// `live.destinations` at the next order to go live, the others at once. A key stands here when [`Live::apply`] hands it on.
+/// `live.destinations` at the next order to go live, the others at once. A key stands here when [`Changeable::apply`]
+/// hands it on.
 const LIVE: &[&str] = &[
     "audio.echo_cancellation",
     "audio.gain_control",
@@ -34,7 +34,7 @@ const LIVE: &[&str] = &[
 ];
 
 /// The running parts that take new settings.
-pub struct Live {
+pub struct Changeable {
     /// `log.level`.
     pub log: LogLevel,
     /// `control.allow_remote_unmute`.
@@ -43,29 +43,29 @@ pub struct Live {
     pub recording: watch::Sender<record::Config>,
     /// `mqtt.issuers`.
     pub issuers: watch::Sender<Vec<String>>,
+    /// `live.destinations`.
+    pub destinations: watch::Sender<Vec<push::Destination>>,
     /// `[room]`.
     pub room: watch::Sender<RoomConfig>,
-    /// `live.destinations`.
-    pub destinations: watch::Sender<Vec<Destination>>,
     /// `[audio]`.
     pub voice: Voice,
     /// Who the box is in a room when the configuration does not say.
     pub box_id: String,
 }
 
-impl Live {
+impl Changeable {
     fn apply(&self, settings: &Settings) {
         self.log.set(&settings.log.level);
         self.policy.send_replace(settings::policy(settings));
         self.recording.send_modify(|recording| recording.min_free_bytes = settings.recording.min_free_bytes);
         let issuers = settings.mqtt.as_ref().map(|mqtt| mqtt.issuers.clone());
         self.issuers.send_replace(issuers.unwrap_or_default());
+        self.destinations.send_replace(settings::live(&settings.live).1);
         self.room.send_modify(|room| {
             room.identity = settings::identity(settings, &self.box_id);
             room.url.clone_from(&settings.room.url);
             room.token.clone_from(&settings.room.token);
         });
-        self.destinations.send_replace(settings::live(&settings.live).1);
         self.voice.configure(settings.audio.voice);
     }
 }
@@ -76,15 +76,15 @@ pub type Read = Box<dyn Fn() -> Result<Settings, ConfigError> + Send>;
 /// Carries out reloads.
 pub struct Reloader {
     read: Read,
-    live: Live,
+    changeable: Changeable,
     /// What the running box goes by.
     in_force: BTreeMap<String, toml::Value>,
 }
 
 impl Reloader {
     /// For a box that was started with `settings`.
-    pub fn new(read: Read, live: Live, settings: &Settings) -> Self {
-        Reloader { read, live, in_force: settings.given.clone() }
+    pub fn new(read: Read, changeable: Changeable, settings: &Settings) -> Self {
+        Reloader { read, changeable, in_force: settings.given.clone() }
     }
 
     /// Reads and applies; the log tells what came of it. What somebody should still do about it, if anything.
@@ -100,7 +100,7 @@ impl Reloader {
             }
         };
         let changed = changed(&self.in_force, &settings.given);
-        self.live.apply(&settings);
+        self.changeable.apply(&settings);
         for key in &changed.live {
             match settings.given.get(key) {
                 Some(value) => self.in_force.insert(key.clone(), value.clone()),

@@ -17,7 +17,7 @@ use super::media::{Media, MediaHub};
 use super::metrics::{LiveCollector, ProcessCollector};
 use super::mutator::{self, LaneOutputs, Mutator};
 use super::recording::Recordings;
-use super::reload::{Live, Read, Reloader};
+use super::reload::{Changeable, Read, Reloader};
 use super::room::Rooms;
 use super::serving::{Serving, ServingError, Shown};
 use super::settings;
@@ -80,6 +80,11 @@ pub fn run(settings: Settings, read: Read) -> Result<(), DaemonError> {
     info!(version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), "starting");
     for key in &settings.without_effect {
         warn!(key, "valid, and without effect in this version");
+    }
+    if let Some(folder) = std::env::var_os("CREDENTIALS_DIRECTORY")
+        && !std::path::Path::new(&folder).is_dir()
+    {
+        warn!(CREDENTIALS_DIRECTORY = %folder.to_string_lossy(), "is no folder; going on without credentials");
     }
     // A second provider comes in with some library: rustls would panic where none is chosen.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
@@ -174,7 +179,7 @@ struct Running {
     health: Health,
     media: Media,
     recorder: Task,
-    streams: Task,
+    live: Task,
     room: Task,
     microphone: Task,
     mutator: Task,
@@ -186,7 +191,7 @@ struct Running {
 impl Running {
     /// Opens everything, in this order: state on disk, producers, control, server, bridges, and then what was
     /// ordered before. Also gives what a reload may change.
-    async fn start(settings: Settings, log: LogLevel) -> Result<(Running, Live), DaemonError> {
+    async fn start(settings: Settings, log: LogLevel) -> Result<(Running, Changeable), DaemonError> {
         let state_dir = settings.device.state_dir.clone();
         let made = identity::box_id(&state_dir)?;
         let box_id = settings.device.id.clone().unwrap_or(made);
@@ -198,6 +203,9 @@ impl Running {
         let health = Health::default();
         health.beat();
         let media_config = settings::media(&settings)?;
+        let desired = desired(&store, &settings);
+        // Before there is a first sample: who muted the box before this start is not heard for a moment.
+        hub.sound.mute.set(desired.muted);
         let media = Media::start(&media_config, &hub, &board, &state);
         let (live_config, destinations) = settings::live(&settings.live);
         let destinations = watch::Sender::new(destinations);
@@ -212,7 +220,13 @@ impl Running {
                     latest: hub.pictures.latest.clone(),
                     store: store.clone(),
                     recording: recording.clone(),
-                    collector: ProcessCollector { board: board.clone(), stream: hub.stream.clone() },
+                    meter: hub.sound.meter.clone(),
+                    collector: ProcessCollector {
+                        board: board.clone(),
+                        stream: hub.stream.clone(),
+                        damaged: hub.pictures.damaged.clone(),
+                        meter: hub.sound.meter.clone(),
+                    },
                     live: LiveCollector(lives.reports()),
                     health: health.clone(),
                 };
@@ -237,23 +251,21 @@ impl Running {
         };
 
         recover(&recording, &store).await;
-        let live = Live {
+        let changeable = Changeable {
             log,
             policy: watch::Sender::new(settings::policy(&settings)),
             recording: watch::Sender::new(recording),
             issuers,
-            room: watch::Sender::new(room_config),
             destinations,
+            room: watch::Sender::new(room_config),
             voice: hub.sound.voice.clone(),
             box_id,
         };
-        let wanted = desired(&store, &settings);
-        let (mutator, outputs) = Mutator::new(live.policy.subscribe(), wanted, store.clone(), orders);
+        let (mutator, outputs) = Mutator::new(changeable.policy.subscribe(), desired, store.clone(), orders);
         let recordings =
-            Recordings::new(live.recording.subscribe(), store, hub.stream.clone(), state.clone());
-        let rooms = Rooms::new(live.room.subscribe(), hub.clone(), board, state.clone(), control);
-        let [recorder, streams, room, microphone] =
-            start_lanes(outputs, recordings, lives, rooms, &hub, &state);
+            Recordings::new(changeable.recording.subscribe(), store, hub.stream.clone(), state.clone());
+        let rooms = Rooms::new(changeable.room.subscribe(), hub.clone(), board, state.clone(), control);
+        let [recorder, live, room, microphone] = start_lanes(outputs, recordings, lives, rooms, &hub, &state);
         let mutator = Task::spawn("mutator", |shutdown| mutator.run(shutdown));
         let running = Running {
             hub,
@@ -261,7 +273,7 @@ impl Running {
             health,
             media,
             recorder,
-            streams,
+            live,
             room,
             microphone,
             mutator,
@@ -269,15 +281,15 @@ impl Running {
             local,
             serving,
         };
-        Ok((running, live))
+        Ok((running, changeable))
     }
 
-    /// The reverse of the start: capture stops, encoders flush, streams and recording end, the room is left, MQTT says
-    /// offline and waits for its acknowledgement.
+    /// The reverse of the start: capture stops, encoders flush, the streams and the recording end, the room is
+    /// left, MQTT says offline and waits for its acknowledgement.
     async fn stop(mut self) {
         self.health.set_ready(false);
         self.media.stop_producing(&self.hub).await;
-        self.streams.stop().await;
+        self.live.stop().await;
         self.recorder.stop().await;
         self.room.stop().await;
         self.microphone.stop().await;
@@ -293,7 +305,7 @@ impl Running {
     }
 }
 
-/// The four lanes as tasks: recorder, streams, room, microphone.
+/// The four lanes as tasks: recorder, live, room, microphone.
 fn start_lanes(
     outputs: LaneOutputs,
     recordings: Recordings,
@@ -342,12 +354,7 @@ fn bridge(
 async fn recover(config: &record::Config, store: &Store) {
     let (config, store) = (config.clone(), store.clone());
     match tokio::task::spawn_blocking(move || record::recover(&config, &store)).await {
-        Ok(Ok(recovered)) => {
-            for one in recovered {
-                let (file, status) = (&one.row.file, one.row.status.as_str());
-                info!(file, status, cut_bytes = one.cut_bytes, reason = one.reason, "recording recovered");
-            }
-        }
+        Ok(Ok(_)) => {}
         Ok(Err(error)) => warn!(%error, "recordings of an earlier run could not be looked at"),
         Err(error) => warn!(%error, "looking at the recordings of an earlier run failed"),
     }

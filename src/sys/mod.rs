@@ -7,6 +7,8 @@ pub mod openh264;
 pub mod openh264_asm;
 pub mod scale;
 mod tcp_info;
+pub mod v4l2;
+pub mod yuv;
 
 pub use free_space::free_bytes;
 pub use monotonic::monotonic_micros;

@@ -33,6 +33,11 @@ impl Roomd {
 
     /// Starts one without waiting.
     pub fn launch(dir: tempfile::TempDir, extra: &str) -> Roomd {
+        Roomd::launch_by(Command::new(env!("CARGO_BIN_EXE_roomd")), dir, extra)
+    }
+
+    /// As [`Roomd::launch`], by a command that becomes `roomd` with the arguments added to it.
+    pub fn launch_by(mut command: Command, dir: tempfile::TempDir, extra: &str) -> Roomd {
         let config = dir.path().join("roomd.toml");
         File::create(&config)
             .and_then(|mut file| file.write_all(configuration(dir.path(), extra).as_bytes()))
@@ -42,7 +47,7 @@ impl Roomd {
             .append(true)
             .open(dir.path().join("roomd.log"))
             .expect("the log can be opened");
-        let child = Command::new(env!("CARGO_BIN_EXE_roomd"))
+        let child = command
             .args(["run", "--config"])
             .arg(&config)
             .stdin(Stdio::null())
@@ -51,6 +56,11 @@ impl Roomd {
             .spawn()
             .expect("roomd starts");
         Roomd { child, dir }
+    }
+
+    /// Writes the configuration anew; the box reads it when it is told to.
+    pub fn configure(&self, extra: &str) {
+        configuration(self.dir.path(), extra);
     }
 
     pub fn path(&self, name: &str) -> PathBuf {

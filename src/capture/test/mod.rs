@@ -2,8 +2,8 @@
 //!
 //! Every full second of the media clock a beep sounds for [`BEEP`], and pictures captured in that time show a flash.
 
-mod canvas;
-mod font;
+pub(super) mod canvas;
+pub(super) mod font;
 mod picture;
 mod tone;
 
