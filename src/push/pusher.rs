@@ -98,7 +98,7 @@ impl Pusher {
         Running { id, destination, stop, task: tokio::spawn(task::run(job)) }
     }
 
-    /// Waits until all that was ended is ended, at most 4 s; what came of each.
+    /// Waits until all that was ended is ended, at most 4 s; what came of each, in the order in which they began.
     pub async fn left(&mut self) -> Vec<Report> {
         let mut reports = Vec::new();
         let leaving = async {
@@ -110,6 +110,7 @@ impl Pusher {
             tracing::warn!("a destination did not end in time, cutting it off");
             self.leaving.shutdown().await;
         }
+        reports.sort_by_key(|report: &Report| report.id);
         reports
     }
 }
