@@ -7,7 +7,7 @@ use roomd::base::{Shutdown, clock};
 use roomd::capture;
 use roomd::codec::h264::H264Decoder;
 use roomd::codec::{self, VideoConfig};
-use roomd::media::{AccessUnit, Stream, Wants};
+use roomd::media::{AccessUnit, Stream, VideoFrames, Wants};
 
 use crate::cpu::percentiles;
 use crate::{MEASURED, ours};
@@ -16,14 +16,15 @@ const MILLIS: f64 = 1000.0;
 
 /// Runs the test source and the full layer's encoder and prints the times.
 pub fn run() {
-    let (picture, stream, shutdown) = (capture::PictureOut::default(), Stream::new(), Shutdown::new());
+    let (frames, stream, shutdown) = (VideoFrames::new(), Stream::new(), Shutdown::new());
     let runtime = ours::runtime("tasks");
     let reader = read(&stream);
-    let (pictures, stop, out) = (picture.frames.clone(), shutdown.clone(), stream.clone());
+    let (pictures, stop, out) = (frames.clone(), shutdown.clone(), stream.clone());
     runtime.spawn(async move { codec::full(VideoConfig::default(), &pictures, &out, &stop).await });
     let stop = shutdown.clone();
     runtime.spawn(async move {
-        capture::camera(&capture::Config::default(), &picture, &stop).await
+        let out = capture::PictureOut { frames, ..Default::default() };
+        capture::camera(&capture::Config::default(), &out, &stop).await
     });
     std::thread::sleep(MEASURED + Duration::from_secs(1));
     shutdown.cancel();
