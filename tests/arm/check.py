@@ -180,6 +180,7 @@ def capture(results):
 
 def card(results):
     lost_and_back(results, "microphone")
+    lost_and_back(results, "speaker")
     file = recording(results)
     seen = order(windows(sound(file), TONE), ("tone", "silence"))
     must(seen[:1] == ["tone"] and seen[-1:] == ["tone"] and "silence" in seen, f"the sound is {seen}")
