@@ -1,7 +1,9 @@
-//! L3 service: levels and mixing of sound (48 kHz mono).
+//! L3 service: levels and mixing of sound (48 kHz mono), sound cards and their clocks.
 
 /// How loud sound is; stands in `media` because the encoder tells it too.
 pub use crate::media::level;
+pub mod card;
+pub mod drift;
 mod mixer;
 mod voice;
 

@@ -14,6 +14,7 @@ pub mod v4l2;
 
 pub use error::CaptureError;
 pub use source::Source;
+pub use v4l2::Encoding;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -22,11 +23,12 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use crate::audio::Voice;
+use crate::audio::card::CardStats;
 use crate::base::pulse::Pulse;
 use crate::base::units::Size;
 use crate::base::{Shutdown, clock, thread};
 use crate::media::{
-    AudioFrame, AudioFrames, DeviceReport, FRAME_SAMPLES, LatestPicture, Meter, MuteSwitch, VideoFrame,
+    AudioFrame, AudioFrames, DeviceReport, LatestPicture, Meter, MuteFade, MuteSwitch, Stream, VideoFrame,
     VideoFrames,
 };
 use film::{FilmPictures, FilmSound, Programs};
@@ -52,6 +54,8 @@ pub struct Config {
     /// What the camera shall be set to, by the control's name as the driver gives it (`brightness`,
     /// `exposure_auto`); switches are 0 and 1.
     pub controls: BTreeMap<String, i64>,
+    /// What a camera that encodes H.264 itself is set to; None: its pictures are always encoded here.
+    pub encoding: Option<Encoding>,
     /// The box's name, shown by the test picture and the slate.
     pub name: String,
 }
@@ -64,6 +68,7 @@ impl Default for Config {
             size: Size::new(1280, 720),
             fps: 30,
             controls: BTreeMap::new(),
+            encoding: None,
             name: "roomd".to_owned(),
         }
     }
@@ -76,6 +81,8 @@ pub struct PictureOut {
     pub frames: VideoFrames,
     /// The newest one.
     pub latest: LatestPicture,
+    /// Where the full layer of a camera that encodes itself goes.
+    pub stream: Stream,
     /// How the camera is.
     pub report: DeviceReport,
     /// Pictures of the camera that were damaged and left out.
@@ -91,6 +98,7 @@ impl Default for PictureOut {
             pulse,
             frames: VideoFrames::default(),
             latest: LatestPicture::default(),
+            stream: Stream::default(),
             report: DeviceReport::default(),
             damaged: Arc::default(),
         }
@@ -118,6 +126,10 @@ pub struct SoundOut {
     pub voice: Voice,
     /// How the microphone is.
     pub report: DeviceReport,
+    /// How the silence begins and ends.
+    pub fade: MuteFade,
+    /// What its sound card has been through.
+    pub card: CardStats,
     /// Beaten by each frame, as in [`PictureOut`].
     pub pulse: Arc<Pulse>,
 }
@@ -130,6 +142,8 @@ impl Default for SoundOut {
             meter: Meter::default(),
             voice: Voice::default(),
             report: DeviceReport::default(),
+            fade: MuteFade::default(),
+            card: CardStats::default(),
             pulse: Arc::new(Pulse::told("capture-audio")),
         }
     }
@@ -139,9 +153,7 @@ impl SoundOut {
     fn hear(&self, mut frame: AudioFrame) {
         self.pulse.beat();
         self.meter.show(&*frame.samples);
-        if self.mute.get() {
-            *frame.samples = [0; FRAME_SAMPLES];
-        }
+        self.fade.apply(self.mute.get(), &mut frame.samples);
         self.frames.publish(Arc::new(frame));
     }
 }
@@ -165,6 +177,8 @@ pub async fn camera(config: &Config, out: &PictureOut, shutdown: &Shutdown) -> R
         Source::File(path) => show_film(path, &config, &to, shutdown),
         Source::Test | Source::None => show_test(&config, &to, shutdown),
     };
+    // From the start on: opening a device may hang too.
+    out.pulse.beat();
     let result = thread::run("capture-video", shutdown, work).await.map_err(CaptureError::from).flatten();
     out.pulse.rest();
     out.latest.set(None);
@@ -189,6 +203,7 @@ pub async fn microphone(config: &Config, out: &SoundOut, shutdown: &Shutdown) ->
         Source::File(path) => sound_film(path, &to, shutdown),
         Source::Test | Source::None => sound_test(&to, shutdown),
     };
+    out.pulse.beat();
     let result = thread::run("capture-audio", shutdown, work).await.map_err(CaptureError::from).flatten();
     out.pulse.rest();
     result

@@ -58,7 +58,7 @@ fn beep_and_flash_begin_and_end_at_the_same_instant() {
 }
 
 #[test]
-fn a_muted_microphone_gives_silence_of_the_same_time() {
+fn a_muted_microphone_gives_silence_of_the_same_time_at_the_latest_one_frame_after_the_order() {
     let out = SoundOut::default();
     let (mut heard, frame) = (out.frames.subscribe(2), Tone::new().frame(50));
     let mut hear = || {
@@ -69,7 +69,9 @@ fn a_muted_microphone_gives_silence_of_the_same_time() {
     };
     assert!(hear());
     assert!(out.mute.set(true) && !out.mute.set(true));
-    assert!(!hear());
+    // The frame that fades out is the last with sound.
+    assert!(hear());
+    assert!(!hear() && !hear());
     assert!(out.meter.dbov() < 60, "the meter shows what a muted microphone hears");
 }
 
@@ -104,4 +106,27 @@ async fn the_test_source_shows_and_sounds_until_it_is_told_to_stop() {
     assert!(images.windows(2).all(|pair| pair[0].captured < pair[1].captured));
     let gap = |pair: &[Arc<AudioFrame>]| pair[1].captured.since(pair[0].captured);
     assert!(frames.windows(2).all(|pair| gap(pair).as_millis() % 20 == 0 && !gap(pair).is_zero()));
+}
+
+#[tokio::test]
+async fn a_device_that_is_no_camera_is_a_slate_that_says_so_until_it_is_told_to_stop() {
+    let (shutdown, out) = (Shutdown::new(), PictureOut::default());
+    let device = Source::Device("/dev/null".to_owned());
+    let config = Config { camera: device, size: Size::new(160, 90), ..Config::default() };
+    let (mut seen, watch) = (out.frames.subscribe(8), shutdown.clone());
+    let look = std::thread::spawn(move || {
+        // At most a minute for each of three.
+        let frame = |_| match seen.recv(Duration::from_secs(60)) {
+            Received::Frame(frame) => Some(frame.captured),
+            Received::Nothing | Received::Closed => None,
+        };
+        let shown: Vec<_> = (0..3).filter_map(frame).collect();
+        watch.cancel();
+        shown
+    });
+    camera(&config, &out, &shutdown).await.unwrap();
+    let shown = look.join().unwrap();
+    assert!(shown.len() == 3 && shown.is_sorted() && shown[0] < shown[2]);
+    let device = out.report.subscribe().borrow().clone();
+    assert_eq!(device.reason.as_deref(), Some("/dev/null is not a camera"));
 }

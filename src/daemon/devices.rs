@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
+use crate::audio::card::{self, Card};
 use crate::base::units::Size;
 use crate::capture::v4l2::{self, CameraFound, ControlFound};
 
@@ -11,6 +12,8 @@ use crate::capture::v4l2::{self, CameraFound, ControlFound};
 #[derive(Debug, Serialize)]
 pub struct Devices {
     cameras: Vec<CameraFound>,
+    /// Sound cards for both directions, by the names that the configuration takes after `alsa:`.
+    cards: Vec<Card>,
     /// `openh264`, and encoders in hardware.
     encoders: Vec<String>,
     /// Devices that could not be opened, and why.
@@ -23,7 +26,12 @@ impl Devices {
         let video = v4l2::list(size, fps);
         let hardware = video.encoders.into_iter().map(|encoder| format!("v4l2m2m:{encoder}"));
         let encoders = std::iter::once("openh264".to_owned()).chain(hardware).collect();
-        Devices { cameras: video.cameras, encoders, problems: video.problems }
+        let mut problems = video.problems;
+        let cards = card::list().unwrap_or_else(|error| {
+            problems.push(error.to_string());
+            Vec::new()
+        });
+        Devices { cameras: video.cameras, cards, encoders, problems }
     }
 
     /// One JSON document.
@@ -35,6 +43,10 @@ impl Devices {
     pub fn text(&self) -> String {
         let mut text = String::new();
         section(&mut text, "Cameras", &self.cameras, camera);
+        let heard: Vec<&Card> = self.cards.iter().filter(|card| card.microphone).collect();
+        section(&mut text, "Microphones", &heard, |card| sound_card(card));
+        let played: Vec<&Card> = self.cards.iter().filter(|card| card.speaker).collect();
+        section(&mut text, "Speakers", &played, |card| sound_card(card));
         section(&mut text, "Encoders", &self.encoders, |encoder| format!("  {encoder}\n"));
         if !self.problems.is_empty() {
             section(&mut text, "Could not be opened", &self.problems, |problem| format!("  {problem}\n"));
@@ -71,6 +83,10 @@ fn camera(camera: &CameraFound) -> String {
         text.extend(camera.controls.iter().map(control));
     }
     text
+}
+
+fn sound_card(card: &Card) -> String {
+    format!("  alsa:{}  {}\n", card.name, card.description)
 }
 
 fn control(control: &ControlFound) -> String {
@@ -113,7 +129,14 @@ mod tests {
             }],
         };
         let problems = vec!["no permission to open /dev/video2".to_owned()];
-        Devices { cameras: vec![camera], encoders: vec!["openh264".to_owned()], problems }
+        let card = Card {
+            name: "plughw:CARD=PCH,DEV=0".to_owned(),
+            description: "HDA Intel PCH".to_owned(),
+            microphone: false,
+            speaker: true,
+        };
+        let encoders = vec!["openh264".to_owned()];
+        Devices { cameras: vec![camera], cards: vec![card], encoders, problems }
     }
 
     #[test]
@@ -123,13 +146,16 @@ mod tests {
             "  /dev/video0  HD Webcam\n      uvcvideo, usb-1\n    uses 1280x720@30 MJPG\n",
             "      MJPG   1280x720  30 7.5 fps\n",
             "1 Manual, 3 Aperture (default 3, now 1)",
+            "Microphones\n  none\n\nSpeakers\n  alsa:plughw:CARD=PCH,DEV=0  HDA Intel PCH\n",
             "Encoders\n  openh264\n",
             "Could not be opened\n  no permission",
         ] {
             assert!(text.contains(part), "{part:?} in\n{text}");
         }
-        let none = Devices { cameras: Vec::new(), encoders: Vec::new(), problems: Vec::new() };
-        assert_eq!(none.text(), "Cameras\n  none\n\nEncoders\n  none\n\n");
+        let nothing = Vec::new();
+        let none = Devices { cameras: Vec::new(), cards: Vec::new(), encoders: nothing.clone(), problems: nothing };
+        let sections = ["Cameras", "Microphones", "Speakers", "Encoders"];
+        assert_eq!(none.text(), sections.map(|title| format!("{title}\n  none\n\n")).concat());
     }
 
     #[test]
@@ -138,5 +164,6 @@ mod tests {
         assert_eq!(value["cameras"][0]["path"], "/dev/video0");
         assert_eq!(value["cameras"][0]["formats"][0]["fps"][1], 7.5);
         assert_eq!(value["encoders"][0], "openh264");
+        assert_eq!(value["cards"][0]["name"], "plughw:CARD=PCH,DEV=0");
     }
 }

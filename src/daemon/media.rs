@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 
 use super::supervise::{Board, Health, Subsystem, supervise};
+use crate::audio::card::CardStats;
 use crate::audio::{Mixer, VoiceConfig};
 use crate::capture::{self, PictureOut, SoundOut};
 use crate::codec::{self, AudioConfig, VideoConfig};
@@ -34,7 +35,7 @@ pub struct MediaConfig {
 }
 
 /// Where the rest of the box meets the producers. Cheap to clone; all clones are one.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct MediaHub {
     /// What is encoded.
     pub stream: Stream,
@@ -44,7 +45,23 @@ pub struct MediaHub {
     pub sound: SoundOut,
     /// What is heard.
     pub mixer: Mixer,
+    /// What the speaker's sound card has been through.
+    pub speaker_card: CardStats,
     speaker: DeviceReport,
+}
+
+impl Default for MediaHub {
+    fn default() -> Self {
+        let stream = Stream::default();
+        MediaHub {
+            pictures: PictureOut { stream: stream.clone(), ..PictureOut::default() },
+            stream,
+            sound: SoundOut::default(),
+            mixer: Mixer::default(),
+            speaker: DeviceReport::default(),
+            speaker_card: CardStats::default(),
+        }
+    }
 }
 
 /// The running producers.
@@ -186,7 +203,8 @@ fn encoders(config: &MediaConfig, hub: &MediaHub, board: &Board) -> Vec<Subsyste
 fn speaker(config: &MediaConfig, hub: &MediaHub, board: &Board) -> Subsystem {
     let playback = playback::Config { sink: config.speaker.clone() };
     let (mixer, voice, report) = (hub.mixer.clone(), hub.sound.voice.clone(), hub.speaker.clone());
-    let (path, told) = (SpeakerPath { mixer, voice, report }, tell_failure(&hub.speaker));
+    let card = hub.speaker_card.clone();
+    let (path, told) = (SpeakerPath { mixer, voice, report, card }, tell_failure(&hub.speaker));
     let run = move |shutdown| {
         let (playback, path) = (playback.clone(), path.clone());
         async move { playback::run(&playback, &path, &shutdown).await }

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
@@ -11,7 +12,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 
 use super::supervise::{Board, Health};
 use crate::control::LiveStatus;
-use crate::media::Stream;
+use crate::media::{Meter, Stream};
 use crate::push;
 use crate::server::signal;
 
@@ -22,6 +23,10 @@ pub struct ProcessCollector {
     pub board: Board,
     /// Whose readers may lose access units.
     pub stream: Stream,
+    /// Pictures of the camera that were damaged.
+    pub damaged: Arc<AtomicU64>,
+    /// How loud the microphone is.
+    pub meter: Meter,
 }
 
 impl Collector for ProcessCollector {
@@ -37,7 +42,12 @@ impl Collector for ProcessCollector {
                 gauge.metric_type(),
             )?)?;
         }
+        encode_meter(&mut encoder, &self.meter)?;
         encode_board(&mut encoder, &self.board)?;
+        let about = "Pictures of the camera that were damaged and left out";
+        let damaged = ConstCounter::new(self.damaged.load(Ordering::Relaxed));
+        let kind = damaged.metric_type();
+        damaged.encode(encoder.encode_descriptor("roomd_camera_damaged_pictures", about, None, kind)?)?;
         encode_losses(&mut encoder, &self.stream)
     }
 }
@@ -49,6 +59,19 @@ fn encode_threads(encoder: &mut DescriptorEncoder<'_>) -> Result<(), std::fmt::E
     let mut family = encoder.encode_descriptor("roomd_thread_cpu_seconds", about, None, kind)?;
     for (name, nanos) in thread_cpu_nanos() {
         ConstCounter::new(nanos as f64 / 1e9).encode(family.encode_family(&[("thread", name)])?)?;
+    }
+    Ok(())
+}
+
+fn encode_meter(encoder: &mut DescriptorEncoder<'_>, meter: &Meter) -> Result<(), std::fmt::Error> {
+    let now = "Level of the microphone's last 20 ms, muted or not: 0 is the loudest, -127 silence";
+    let peak = "As roomd_microphone_level_dbov, of the loudest 20 ms of the last second";
+    for (name, about, level) in [
+        ("roomd_microphone_level_dbov", now, meter.dbov()),
+        ("roomd_microphone_peak_dbov", peak, meter.peak_dbov()),
+    ] {
+        let gauge = ConstGauge::new(-i64::from(level));
+        gauge.encode(encoder.encode_descriptor(name, about, None, gauge.metric_type())?)?;
     }
     Ok(())
 }
@@ -194,12 +217,21 @@ mod tests {
         let stream = Stream::new();
         let _reader = stream.subscribe("recorder", crate::media::Wants::RECORDING);
         let mut registry = Registry::default();
-        registry.register_collector(Box::new(ProcessCollector { board: Board::default(), stream }));
+        let meter = Meter::default();
+        meter.show(&[3_277; 960]);
+        registry.register_collector(Box::new(ProcessCollector {
+            board: Board::default(),
+            stream,
+            damaged: Arc::default(),
+            meter,
+        }));
         let mut text = String::new();
         encode(&mut text, &registry).unwrap();
         for word in [
             "roomd_thread_cpu_seconds_total{thread=\"",
             "roomd_memory_resident_bytes ",
+            "roomd_microphone_level_dbov -20\n",
+            "roomd_microphone_peak_dbov -20\n",
             "roomd_stream_lost_access_units_total{reader=\"recorder\"} 0",
         ] {
             assert!(text.contains(word), "{word} is missing in\n{text}");

@@ -14,6 +14,7 @@ mod wav;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::audio::card::CardStats;
 use crate::audio::{Mixer, Voice};
 use crate::base::Shutdown;
 use crate::base::clock::{self, MediaTime};
@@ -74,6 +75,8 @@ pub struct SpeakerPath {
     pub voice: Voice,
     /// How the speaker is.
     pub report: DeviceReport,
+    /// What its sound card has been through.
+    pub card: CardStats,
 }
 
 /// The sink has failed. Starting it again later is worth a try, except for [`PlaybackError::BadSink`].

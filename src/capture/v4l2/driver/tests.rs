@@ -60,9 +60,10 @@ impl Clock {
         for _ in 0..by {
             self.now.set(self.now.get() + 1);
             if self.now.get().is_multiple_of(SLATE_EVERY.as_millis() as u64) {
+                self.note();
                 self.show.tick(self.media());
+                self.note();
             }
-            self.note();
         }
         if self.now.get() >= self.end {
             self.stop.cancel();
@@ -139,7 +140,7 @@ impl World for Simulated {
     }
 
     fn wait(&mut self, at_most: Duration) -> bool {
-        self.clock.advance(at_most.as_millis() as u64);
+        self.clock.advance((at_most.as_millis() as u64).max(1));
         let before = std::mem::replace(&mut self.nodes, (self.is)(self.clock.now.get()) != Is::Gone);
         before != self.nodes
     }
@@ -177,6 +178,7 @@ impl Source for Running {
             }
         }
         take(Captured { planes: &planes, age: (self.age)(self.clock.now.get()), damaged });
+        self.clock.note();
         Ok(())
     }
 }
