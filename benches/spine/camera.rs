@@ -3,7 +3,7 @@
 //! it GStreamer doing the same with the same encoder, without an echo canceller.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -131,11 +131,11 @@ fn microphone(film: &Film, sound: &AudioFrames) -> JoinHandle<()> {
     std::thread::Builder::new().name("voice".to_owned()).spawn(work).expect("a thread")
 }
 
-/// What the camera gives, in memory and in files for GStreamer.
+/// What the camera gives, in memory and in a file for GStreamer.
 struct Clip {
     kind: Kind,
     pictures: Vec<Vec<u8>>,
-    files: PathBuf,
+    file: PathBuf,
 }
 
 impl Clip {
@@ -164,16 +164,21 @@ impl Clip {
             if kind == Kind::Yuyv { picture } else { jpeg(&picture) }
         };
         let pictures: Vec<Vec<u8>> = (0..PICTURES).map(one).collect();
-        let clip = Clip { kind, pictures, files: film.dir.join(format!("{kind:?}")) };
-        std::fs::create_dir_all(&clip.files).expect("a folder");
+        let clip = Clip { kind, pictures, file: film.dir.join(format!("{kind:?}")) };
+        let mut all = io::BufWriter::new(File::create(&raw).expect("a file"));
         for n in 0..film.length.as_secs() as usize * FPS as usize {
-            // The same pictures again cost no more room.
-            let (name, first) =
-                (clip.files.join(format!("{n:05}")), clip.files.join(format!("first-{:05}", fold(n))));
-            if !first.exists() {
-                std::fs::write(&first, clip.picture(n)).expect("a picture is written");
+            all.write_all(clip.picture(n)).expect("a picture is written");
+        }
+        drop(all);
+        match kind {
+            Kind::Yuyv => std::fs::rename(&raw, &clip.file).expect("the file is named"),
+            Kind::Mjpeg => {
+                // JPEGs alone have no times.
+                let mut ffmpeg = Command::new("ffmpeg");
+                ffmpeg.args(["-v", "error", "-y", "-f", "mjpeg", "-framerate", "30", "-i"]).arg(&raw);
+                ffmpeg.args(["-c", "copy", "-f", "matroska"]).arg(&clip.file);
+                assert!(ffmpeg.status().is_ok_and(|status| status.success()), "{ffmpeg:?}");
             }
-            std::fs::hard_link(&first, &name).expect("a link");
         }
         Arc::new(clip)
     }
@@ -183,11 +188,11 @@ impl Clip {
     }
 
     fn source(&self) -> String {
-        let caps = match self.kind {
-            Kind::Yuyv => "video/x-raw,format=YUY2,width=1280,height=720,framerate=30/1",
-            Kind::Mjpeg => "image/jpeg,width=1280,height=720,framerate=30/1",
+        let parse = match self.kind {
+            Kind::Yuyv => "rawvideoparse format=yuy2 width=1280 height=720 framerate=30/1",
+            Kind::Mjpeg => "matroskademux",
         };
-        format!("multifilesrc location={}/%05d caps={caps} ! identity sync=true", self.files.display())
+        format!("filesrc location={} blocksize=1843200 ! {parse} ! identity sync=true", self.file.display())
     }
 
     fn reading(&self) -> String {
