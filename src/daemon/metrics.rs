@@ -10,6 +10,8 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
 use super::supervise::{Board, Health};
+use crate::audio::Mixer;
+use crate::audio::card::CardStats;
 use crate::control::LiveStatus;
 use crate::media::Stream;
 use crate::push;
@@ -22,6 +24,19 @@ pub struct ProcessCollector {
     pub board: Board,
     /// Whose readers may lose access units.
     pub stream: Stream,
+    /// What sound has been through.
+    pub sound: SoundCounters,
+}
+
+/// Where the counts of sound come from.
+#[derive(Clone, Debug, Default)]
+pub struct SoundCounters {
+    /// The microphone's card.
+    pub microphone: CardStats,
+    /// The speaker's card.
+    pub speaker: CardStats,
+    /// What is heard of the others.
+    pub mixer: Mixer,
 }
 
 impl Collector for ProcessCollector {
@@ -38,8 +53,36 @@ impl Collector for ProcessCollector {
             )?)?;
         }
         encode_board(&mut encoder, &self.board)?;
-        encode_losses(&mut encoder, &self.stream)
+        encode_losses(&mut encoder, &self.stream)?;
+        encode_sound(&mut encoder, &self.sound)
     }
+}
+
+fn encode_sound(encoder: &mut DescriptorEncoder<'_>, sound: &SoundCounters) -> Result<(), std::fmt::Error> {
+    let sides = [("microphone", &sound.microphone), ("speaker", &sound.speaker)];
+    let counter = ConstCounter::new(0u64).metric_type();
+    let gauge = ConstGauge::new(0.0).metric_type();
+    let about = "Times that a sound card was not served in time";
+    let mut family = encoder.encode_descriptor("roomd_sound_xruns", about, None, counter)?;
+    for (side, card) in sides {
+        ConstCounter::new(card.xruns()).encode(family.encode_family(&[("side", side)])?)?;
+    }
+    let about = "Times that an open sound card failed";
+    let mut family = encoder.encode_descriptor("roomd_sound_card_failures", about, None, counter)?;
+    for (side, card) in sides {
+        ConstCounter::new(card.failures()).encode(family.encode_family(&[("side", side)])?)?;
+    }
+    let about = "How much slower than the media clock a sound card runs";
+    let mut family = encoder.encode_descriptor("roomd_sound_drift_ppm", about, None, gauge)?;
+    for (side, card) in sides {
+        ConstGauge::new(card.drift_ppm()).encode(family.encode_family(&[("side", side)])?)?;
+    }
+    let about = "Received packets in whose place sound was made up";
+    let concealed = ConstCounter::new(sound.mixer.concealed());
+    concealed.encode(encoder.encode_descriptor("roomd_sound_concealed_packets", about, None, counter)?)?;
+    let about = "Longest time for which a participant's packets are held to smooth their jitter";
+    let held = ConstGauge::new(sound.mixer.longest_delay_ms());
+    held.encode(encoder.encode_descriptor("roomd_sound_jitter_buffer_ms", about, None, gauge)?)
 }
 
 /// CPU seconds of each thread by its name, from the scheduler's own clock.
@@ -194,13 +237,20 @@ mod tests {
         let stream = Stream::new();
         let _reader = stream.subscribe("recorder", crate::media::Wants::RECORDING);
         let mut registry = Registry::default();
-        registry.register_collector(Box::new(ProcessCollector { board: Board::default(), stream }));
+        registry.register_collector(Box::new(ProcessCollector {
+            board: Board::default(),
+            stream,
+            sound: SoundCounters::default(),
+        }));
         let mut text = String::new();
         encode(&mut text, &registry).unwrap();
         for word in [
             "roomd_thread_cpu_seconds_total{thread=\"",
             "roomd_memory_resident_bytes ",
             "roomd_stream_lost_access_units_total{reader=\"recorder\"} 0",
+            "roomd_sound_xruns_total{side=\"microphone\"} 0",
+            "roomd_sound_drift_ppm{side=\"speaker\"} 0.0",
+            "roomd_sound_jitter_buffer_ms 0.0",
         ] {
             assert!(text.contains(word), "{word} is missing in\n{text}");
         }

@@ -217,7 +217,11 @@ impl Running {
                     latest: hub.pictures.latest.clone(),
                     store: store.clone(),
                     recording: recording.clone(),
-                    collector: ProcessCollector { board: board.clone(), stream: hub.stream.clone() },
+                    collector: ProcessCollector {
+                        board: board.clone(),
+                        stream: hub.stream.clone(),
+                        sound: hub.counters(),
+                    },
                     live: LiveCollector(lives.reports()),
                     health: health.clone(),
                 };
