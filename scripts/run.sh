@@ -37,6 +37,12 @@ trap stop EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
+# The camera and the microphone if there are any, the test sources if not.
+camera=test microphone=test
+case $("$bin/roomd" devices --json --config /dev/null) in *'"path": "/dev/video'*) camera=auto ;; esac
+# A line like `00-00: ALC257 Analog : : playback 1 : capture 1` is a device that can be heard.
+grep -q capture /proc/asound/pcm 2>/dev/null && microphone=auto
+
 broker=$(port 1883 tcp)
 http=$(port 7880 tcp)
 cat > "$here/mosquitto.conf" <<CONF
@@ -49,6 +55,10 @@ cat > "$here/roomd.toml" <<CONF
 state_dir = "$here/state"
 [control]
 socket = "$here/control.sock"
+[camera]
+source = "$camera"
+[microphone]
+source = "$microphone"
 [speaker]
 sink = "file:$here/speaker.wav"
 [server]
@@ -81,7 +91,7 @@ done
 
 cat <<TEXT
 
-roomd is running; its log is $here/roomd.log
+roomd is running (camera: $camera, microphone: $microphone); its log is $here/roomd.log
 
   this box, for its owner     $(ctl admin-link | head -1)
   the room, for a guest       $(ctl guest-link lobby | head -1)

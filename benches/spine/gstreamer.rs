@@ -17,16 +17,26 @@ pub enum Branches {
     Everything,
 }
 
-const ENCODER: &str = "openh264enc bitrate=2000000 max-bitrate=2400000 complexity=low gop-size=60 \
+pub const ENCODER: &str = "openh264enc bitrate=2000000 max-bitrate=2400000 complexity=low gop-size=60 \
     rate-control=bitrate enable-frame-skip=false multi-thread=1 usage-type=camera scene-change-detection=false \
     ! h264parse";
-const OPUS: &str =
+pub const OPUS: &str =
     "opusenc bitrate=48000 audio-type=voice complexity=5 inband-fec=true packet-loss-percentage=5";
-const AAC: &str = "audioconvert ! avenc_aac bitrate=96000 ! aacparse";
+pub const AAC: &str = "audioconvert ! avenc_aac bitrate=96000 ! aacparse";
 
 /// CPU of the whole process in percent of a core.
 pub fn run(film: &Film, branches: Branches) -> f64 {
-    let line = pipeline(film, branches);
+    let share = measure(&pipeline(film, branches));
+    if branches != Branches::Reading {
+        let bytes = std::fs::metadata(film.dir.join("gstreamer.mp4")).map_or(0, |file| file.len());
+        let kbps = bytes * 8 / film.length.as_millis() as u64;
+        assert!((1500..2800).contains(&kbps), "{kbps} kbit/s of MP4");
+    }
+    share
+}
+
+/// CPU of a pipeline's whole process in percent of a core.
+pub fn measure(line: &str) -> f64 {
     let mut command = Command::new("gst-launch-1.0");
     let mut child = command
         .arg("-q")
@@ -39,12 +49,7 @@ pub fn run(film: &Film, branches: Branches) -> f64 {
     let (before, began) = (cpu::threads(&process), Instant::now());
     std::thread::sleep(MEASURED);
     let shares = cpu::shares(&before, cpu::threads(&process), began.elapsed().as_nanos());
-    ended(&mut child, &line);
-    if branches != Branches::Reading {
-        let bytes = std::fs::metadata(film.dir.join("gstreamer.mp4")).map_or(0, |file| file.len());
-        let kbps = bytes * 8 / film.length.as_millis() as u64;
-        assert!((1500..2800).contains(&kbps), "{kbps} kbit/s of MP4: {line}");
-    }
+    ended(&mut child, line);
     shares.values().sum()
 }
 

@@ -8,7 +8,7 @@ use roomd::base::{Shutdown, clock};
 use roomd::codec::AUDIO_SPECIFIC_CONFIG;
 use roomd::control::live::{LiveUrl, StreamKey};
 use roomd::media::{AudioFrames, Stream, VideoFrames};
-use roomd::push::{Config, Destination, Key, Pusher};
+use roomd::push::{Config, Destination, Key, Pusher, Report};
 use roomd::rtmp::Sound;
 
 use crate::cpu::spread;
@@ -43,30 +43,14 @@ fn pushed(film: &Film, nginx: &Nginx, destinations: usize) -> (f64, f64) {
     let (frames, sound, stream) = (VideoFrames::new(), AudioFrames::new(), Stream::new());
     let shutdown = Shutdown::new();
     let encoders = ours::encode(&frames, &sound, &stream, &shutdown);
-    // The tasks have a thread of their own here, so that they are counted; in the box they share `net`.
-    let runtime = ours::runtime(PUSHING);
-    let config = Config {
-        ca_file: None,
-        sound: Sound { config: AUDIO_SPECIFIC_CONFIG.to_vec(), rate: 48_000, channels: 1 },
-    };
-    let mut pusher = Pusher::new(config, stream.clone());
-    let inside = runtime.enter();
-    let to = |number: usize| {
-        let url = LiveUrl::parse(&format!("rtmp://127.0.0.1:{}/live", nginx.port)).expect("a URL");
-        Destination { url, key: Key::Given(StreamKey::parse(&format!("k{number}")).expect("a key")) }
-    };
-    pusher.set((0..destinations).map(to).collect());
-    drop(inside);
+    let pushing = nginx.push(&stream, destinations);
     let feeder = ours::feed(film, &frames, &sound);
     std::thread::sleep(LEAD);
     let (before, began) = (cpu::threads("self"), clock::now());
     std::thread::sleep(MEASURED);
     let shares = cpu::shares(&before, cpu::threads("self"), began.elapsed().as_nanos());
     feeder.join().expect("the feeder");
-    let inside = runtime.enter();
-    pusher.set(Vec::new());
-    drop(inside);
-    let left = runtime.block_on(pusher.left());
+    let left = pushing.stop();
     for report in &left {
         let pictures = report.sent.pictures + report.lost;
         assert!(report.lost == 0 && pictures + 60 > film.length.as_secs() * 30, "{report:?}");
@@ -79,14 +63,49 @@ fn pushed(film: &Film, nginx: &Nginx, destinations: usize) -> (f64, f64) {
     (share("encode-full"), share(PUSHING))
 }
 
+/// Pushes that run.
+pub struct Pushing {
+    pusher: Pusher,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Pushing {
+    /// Ends them; what each has sent.
+    pub fn stop(mut self) -> Vec<Report> {
+        let inside = self.runtime.enter();
+        self.pusher.set(Vec::new());
+        drop(inside);
+        self.runtime.block_on(self.pusher.left())
+    }
+}
+
 /// An nginx with its RTMP module that drops what it gets; ended by its pid.
-struct Nginx {
+pub struct Nginx {
     port: u16,
     child: Child,
 }
 
 impl Nginx {
-    fn start(dir: &Path) -> Nginx {
+    /// Pushes `stream` to it, so many times.
+    pub fn push(&self, stream: &Stream, destinations: usize) -> Pushing {
+        // The tasks have a thread of their own here, so that they are counted; in the box they share `net`.
+        let runtime = ours::runtime(PUSHING);
+        let config = Config {
+            ca_file: None,
+            sound: Sound { config: AUDIO_SPECIFIC_CONFIG.to_vec(), rate: 48_000, channels: 1 },
+        };
+        let mut pusher = Pusher::new(config, stream.clone());
+        let inside = runtime.enter();
+        let to = |number: usize| {
+            let url = LiveUrl::parse(&format!("rtmp://127.0.0.1:{}/live", self.port)).expect("a URL");
+            Destination { url, key: Key::Given(StreamKey::parse(&format!("k{number}")).expect("a key")) }
+        };
+        pusher.set((0..destinations).map(to).collect());
+        drop(inside);
+        Pushing { pusher, runtime }
+    }
+
+    pub fn start(dir: &Path) -> Nginx {
         let probe = std::net::TcpListener::bind("127.0.0.1:0").and_then(|probe| probe.local_addr());
         let (port, dir) = (probe.expect("a port").port(), dir.display());
         let config = format!(

@@ -3,9 +3,10 @@
 //!
 //! `ROOMD_TEST_FILM=film.mp4 cargo bench --bench spine` (what is measured and how: benches/README.md). Rounds
 //! alternate between the two and their medians are printed; `ROOMD_BENCH_ROUNDS` changes their number. With the
-//! argument `live` only the cost of going live is measured.
+//! argument `live` only the cost of going live is measured, with `camera` only the camera's path.
 #![allow(clippy::disallowed_methods)]
 
+mod camera;
 mod cpu;
 mod film;
 mod gstreamer;
@@ -32,10 +33,14 @@ fn main() {
         std::env::var("ROOMD_BENCH_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(ROUNDS);
     // On tmpfs: both sides read frames from memory.
     let dir = tempfile::tempdir_in("/dev/shm").expect("a folder on tmpfs");
-    let film = Film::decode(&film, dir.path(), LEAD + MEASURED + TAIL);
+    let source = film;
+    let film = Film::decode(&source, dir.path(), LEAD + MEASURED + TAIL);
 
     if std::env::args().any(|argument| argument == "live") {
         return live::run(&film, rounds.max(1));
+    }
+    if std::env::args().any(|argument| argument == "camera") {
+        return camera::run(&film, &source, rounds.max(1));
     }
     let rounds: Vec<Round> = (0..rounds.max(1)).map(|number| Round::run(number, &film)).collect();
     let all = |of: &dyn Fn(&Round) -> f64| rounds.iter().map(of).collect::<Vec<f64>>();
@@ -55,6 +60,7 @@ fn main() {
         println!("  {name:<31} {}", spread(all(&|round| round.ours.thread(name))));
     }
     live::run(&film, rounds.len());
+    camera::run(&film, &source, rounds.len());
     latency::run();
 }
 

@@ -64,7 +64,7 @@ pub fn run(film: &Film) -> Shares {
     std::thread::sleep(LEAD);
     let (before, began) = (cpu::threads("self"), clock::now());
     std::thread::sleep(MEASURED);
-    let threads = cpu::shares(&before, cpu::threads("self"), began.elapsed().as_nanos());
+    let threads = counted(&before, began.elapsed().as_nanos());
     feeder.join().expect("the feeder");
     let finished = recorder.block_on(recording.stop());
     shutdown.cancel();
@@ -77,13 +77,14 @@ pub fn run(film: &Film) -> Shares {
         "{recorded:?} recorded: the machine is too slow"
     );
     let kbps = finished.bytes() * 8 / recorded.as_millis() as u64;
-    Shares {
-        threads: threads
-            .into_iter()
-            .filter(|(name, _)| !NOT_COUNTED.iter().any(|not| name.starts_with(not)))
-            .collect(),
-        kbps,
-    }
+    Shares { threads, kbps }
+}
+
+/// Shares of the threads that are the box's, since `before`, `nanos` ago.
+pub fn counted(before: &BTreeMap<String, u64>, nanos: u128) -> BTreeMap<String, f64> {
+    let mut shares = cpu::shares(before, cpu::threads("self"), nanos);
+    shares.retain(|name, _| !NOT_COUNTED.iter().any(|not| name.starts_with(not)));
+    shares
 }
 
 pub fn runtime(name: &str) -> Runtime {
@@ -107,7 +108,7 @@ pub fn encode(frames: &VideoFrames, sound: &AudioFrames, stream: &Stream, shutdo
 }
 
 /// Reads what a room would be sent.
-fn room(stream: &Stream) -> JoinHandle<()> {
+pub fn room(stream: &Stream) -> JoinHandle<()> {
     let mut reader = stream.subscribe("room", Wants { video: [false, false, true], opus: true, aac: false });
     let read = move || {
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");

@@ -14,6 +14,7 @@ pub mod v4l2;
 
 pub use error::CaptureError;
 pub use source::Source;
+pub use v4l2::Encoding;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -28,7 +29,7 @@ use crate::base::units::Size;
 use crate::base::{Shutdown, clock, thread};
 use crate::media::{
     AudioFrame, AudioFrames, DeviceReport, FRAME_SAMPLES, LatestPicture, Meter, MuteSwitch, VideoFrame,
-    VideoFrames,
+    VideoFrames, Stream,
 };
 use film::{FilmPictures, FilmSound, Programs};
 use pace::Beat;
@@ -53,6 +54,8 @@ pub struct Config {
     /// What the camera shall be set to, by the control's name as the driver gives it (`brightness`,
     /// `exposure_auto`); switches are 0 and 1.
     pub controls: BTreeMap<String, i64>,
+    /// What a camera that encodes H.264 itself is set to; None: its pictures are always encoded here.
+    pub encoding: Option<Encoding>,
     /// The box's name, shown by the test picture and the slate.
     pub name: String,
 }
@@ -65,6 +68,7 @@ impl Default for Config {
             size: Size::new(1280, 720),
             fps: 30,
             controls: BTreeMap::new(),
+            encoding: None,
             name: "roomd".to_owned(),
         }
     }
@@ -77,6 +81,8 @@ pub struct PictureOut {
     pub frames: VideoFrames,
     /// The newest one.
     pub latest: LatestPicture,
+    /// Where the full layer of a camera that encodes itself goes.
+    pub stream: Stream,
     /// How the camera is.
     pub report: DeviceReport,
     /// Pictures of the camera that were damaged and left out.
@@ -92,6 +98,7 @@ impl Default for PictureOut {
             pulse,
             frames: VideoFrames::default(),
             latest: LatestPicture::default(),
+            stream: Stream::default(),
             report: DeviceReport::default(),
             damaged: Arc::default(),
         }

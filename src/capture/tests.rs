@@ -105,3 +105,26 @@ async fn the_test_source_shows_and_sounds_until_it_is_told_to_stop() {
     let gap = |pair: &[Arc<AudioFrame>]| pair[1].captured.since(pair[0].captured);
     assert!(frames.windows(2).all(|pair| gap(pair).as_millis() % 20 == 0 && !gap(pair).is_zero()));
 }
+
+#[tokio::test]
+async fn a_device_that_is_no_camera_is_a_slate_that_says_so_until_it_is_told_to_stop() {
+    let (shutdown, out) = (Shutdown::new(), PictureOut::default());
+    let device = Source::Device("/dev/null".to_owned());
+    let config = Config { camera: device, size: Size::new(160, 90), ..Config::default() };
+    let (mut seen, watch) = (out.frames.subscribe(8), shutdown.clone());
+    let look = std::thread::spawn(move || {
+        // At most a minute for each of three.
+        let frame = |_| match seen.recv(Duration::from_secs(60)) {
+            Received::Frame(frame) => Some(frame.captured),
+            Received::Nothing | Received::Closed => None,
+        };
+        let shown: Vec<_> = (0..3).filter_map(frame).collect();
+        watch.cancel();
+        shown
+    });
+    camera(&config, &out, &shutdown).await.unwrap();
+    let shown = look.join().unwrap();
+    assert!(shown.len() == 3 && shown.is_sorted() && shown[0] < shown[2]);
+    let device = out.report.subscribe().borrow().clone();
+    assert_eq!(device.reason.as_deref(), Some("/dev/null is not a camera"));
+}

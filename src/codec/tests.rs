@@ -96,6 +96,20 @@ fn a_keyframe_that_is_asked_for_comes_with_the_next_picture_and_else_every_two_s
 }
 
 #[test]
+fn a_source_of_five_pictures_a_second_has_keyframes_as_often_as_one_of_thirty() {
+    let stream = Stream::new();
+    let mut layer = LayerEncoder::new(Layer::Full, VideoConfig::default());
+    let mut reader = stream.subscribe("watches", wants(&[Layer::Full]));
+    for n in 0..50 {
+        layer.picture(&picture(n * 6, SIZE), true, &stream).unwrap();
+    }
+    let keys: Vec<_> =
+        drain(&mut reader).into_iter().filter(|unit| unit.keyframe).map(|unit| unit.pts).collect();
+    assert!(keys.len() >= 4, "{keys:?}");
+    assert!(keys.windows(2).all(|pair| pair[1].since(pair[0]) <= Duration::from_millis(2_700)), "{keys:?}");
+}
+
+#[test]
 fn every_idr_has_its_parameter_sets_and_they_say_constrained_baseline_3_1() {
     let stream = Stream::new();
     let mut layer = LayerEncoder::new(Layer::Full, VideoConfig::default());

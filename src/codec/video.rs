@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::h264::{H264Encoder, H264Settings};
 use super::{CodecError, POLL};
 use crate::base::Shutdown;
+use crate::base::clock::MediaTime;
 use crate::base::pulse::Pulse;
 use crate::base::thread;
 use crate::base::units::Bitrate;
@@ -63,7 +64,7 @@ pub async fn full(
     let work = move |shutdown: &Shutdown| {
         let mut layer = LayerEncoder::new(Layer::Full, config);
         each("encode-full", &mut pictures, shutdown, |picture| {
-            let wanted = stream.demand().video[Layer::Full.index()];
+            let wanted = stream.demand().video[Layer::Full.index()] && !picture.encoded;
             layer.picture(picture, wanted, &stream)
         })
     };
@@ -117,11 +118,13 @@ pub(super) struct LayerEncoder {
     encoder: Option<H264Encoder>,
     /// Pictures since someone wanted it.
     idle: u32,
+    /// When the last keyframe was captured.
+    keyframe: Option<MediaTime>,
 }
 
 impl LayerEncoder {
     pub(super) fn new(layer: Layer, config: VideoConfig) -> Self {
-        LayerEncoder { layer, config, encoder: None, idle: 0 }
+        LayerEncoder { layer, config, encoder: None, idle: 0, keyframe: None }
     }
 
     /// Encodes and publishes `picture`, of this layer's size, if it is `wanted`.
@@ -138,7 +141,15 @@ impl LayerEncoder {
         let resumed = std::mem::take(&mut self.idle) > 0;
         // Asked always, so that the request counts as answered.
         let asked = stream.take_keyframe_request(self.layer, picture.captured);
-        if let Some(unit) = self.encoder_for(picture)?.encode(picture, asked || resumed)? {
+        // The encoder counts pictures, and a slate or a camera in the dark gives fewer of them a second. Half a
+        // second of patience, so that at the full rate its own count comes first.
+        let longest =
+            Duration::from_secs(self.config.keyframe_interval_s.into()) + Duration::from_millis(500);
+        let overdue = self.keyframe.is_some_and(|at| picture.captured.since(at) >= longest);
+        if let Some(unit) = self.encoder_for(picture)?.encode(picture, asked || resumed || overdue)? {
+            if unit.keyframe {
+                self.keyframe = Some(unit.pts);
+            }
             stream.publish(&unit);
         }
         Ok(())

@@ -132,8 +132,10 @@ fn camera(reader: &mut Reader) -> CameraSettings {
 
 fn video(reader: &mut Reader) -> VideoSettings {
     let encoder = "\"auto\" or \"openh264\" (\"v4l2m2m\" comes later)";
-    reader.parsed("video", "encoder", encoder, |text| matches!(text, "auto" | "openh264").then_some(()));
+    let known = |text: &str| matches!(text, "auto" | "openh264").then_some(text == "auto");
+    let pass_on = reader.parsed("video", "encoder", encoder, known).unwrap_or(true);
     VideoSettings {
+        pass_on,
         bitrate: kbps(reader.number("video", "bitrate_kbps", 100..=50_000, 2000)),
         simulcast: reader.flag("video", "simulcast", true),
         keyframe_interval_s: reader.number("video", "keyframe_interval_s", 1..=10, 2) as u32,

@@ -85,6 +85,8 @@ pub struct CameraSettings {
 pub struct VideoSettings {
     /// Of the full layer.
     pub bitrate: Bitrate,
+    /// Whether the H.264 of a camera that encodes itself may be passed on (`encoder = "auto"`).
+    pub pass_on: bool,
     /// Whether the lower layers are offered.
     pub simulcast: bool,
     /// Seconds between two keyframes, 1 to 10.

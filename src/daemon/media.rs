@@ -36,7 +36,7 @@ pub struct MediaConfig {
 }
 
 /// Where the rest of the box meets the producers. Cheap to clone; all clones are one.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct MediaHub {
     /// What is encoded.
     pub stream: Stream,
@@ -55,6 +55,19 @@ impl MediaHub {
     pub fn counters(&self) -> SoundCounters {
         let (microphone, speaker) = (self.sound.card.clone(), self.speaker_card.clone());
         SoundCounters { microphone, speaker, mixer: self.mixer.clone() }
+    }
+}
+
+impl Default for MediaHub {
+    fn default() -> Self {
+        let stream = Stream::default();
+        MediaHub {
+            pictures: PictureOut { stream: stream.clone(), ..PictureOut::default() },
+            stream,
+            sound: SoundOut::default(),
+            mixer: Mixer::default(),
+            speaker: DeviceReport::default(),
+        }
     }
 }
 

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
@@ -26,6 +27,8 @@ pub struct ProcessCollector {
     pub stream: Stream,
     /// What sound has been through.
     pub sound: SoundCounters,
+    /// Pictures of the camera that were damaged.
+    pub damaged: Arc<AtomicU64>,
 }
 
 /// Where the counts of sound come from.
@@ -53,6 +56,10 @@ impl Collector for ProcessCollector {
             )?)?;
         }
         encode_board(&mut encoder, &self.board)?;
+        let about = "Pictures of the camera that were damaged and left out";
+        let damaged = ConstCounter::new(self.damaged.load(Ordering::Relaxed));
+        let kind = damaged.metric_type();
+        damaged.encode(encoder.encode_descriptor("roomd_camera_damaged_pictures", about, None, kind)?)?;
         encode_losses(&mut encoder, &self.stream)?;
         encode_sound(&mut encoder, &self.sound)
     }
@@ -241,6 +248,7 @@ mod tests {
             board: Board::default(),
             stream,
             sound: SoundCounters::default(),
+            damaged: Arc::default(),
         }));
         let mut text = String::new();
         encode(&mut text, &registry).unwrap();

@@ -221,6 +221,7 @@ impl Running {
                         board: board.clone(),
                         stream: hub.stream.clone(),
                         sound: hub.counters(),
+                        damaged: hub.pictures.damaged.clone(),
                     },
                     live: LiveCollector(lives.reports()),
                     health: health.clone(),

@@ -1,5 +1,7 @@
 //! From the checked settings to each subsystem's own `Config`.
 
+use std::time::Duration;
+
 use super::media::MediaConfig;
 use super::room::{Embedded, RoomConfig};
 use super::serving::Serving;
@@ -47,6 +49,10 @@ pub fn media(settings: &Settings) -> Result<MediaConfig, SettingError> {
             size: settings.camera.size,
             fps,
             controls: settings.camera.controls.clone(),
+            encoding: video.pass_on.then(|| capture::Encoding {
+                bitrate: video.bitrate,
+                keyframe_interval: Duration::from_secs(video.keyframe_interval_s.into()),
+            }),
             name: settings.device.name.clone(),
         },
         video: VideoConfig { fps, bitrate: video.bitrate, keyframe_interval_s: video.keyframe_interval_s },

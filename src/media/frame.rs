@@ -16,6 +16,8 @@ pub struct VideoFrame {
     size: Size,
     /// When the source showed (or the camera captured) it.
     pub captured: MediaTime,
+    /// The camera has encoded it itself: the full layer of it is in the stream already.
+    pub encoded: bool,
     data: Vec<u8>,
     /// Where the memory goes back to.
     pool: Option<Arc<Mutex<Vec<Vec<u8>>>>>,
@@ -24,7 +26,8 @@ pub struct VideoFrame {
 impl VideoFrame {
     /// A frame of its own memory, black.
     pub fn black(size: Size, captured: MediaTime) -> Self {
-        let mut frame = VideoFrame { size, captured, data: vec![128; bytes_of(size)], pool: None };
+        let data = vec![128; bytes_of(size)];
+        let mut frame = VideoFrame { size, captured, encoded: false, data, pool: None };
         frame.planes_mut().0.fill(16);
         frame
     }
@@ -101,7 +104,7 @@ impl FramePool {
     pub fn take(&self, captured: MediaTime) -> VideoFrame {
         let kept = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let data = kept.unwrap_or_else(|| vec![0; bytes_of(self.size)]);
-        VideoFrame { size: self.size, captured, data, pool: Some(self.free.clone()) }
+        VideoFrame { size: self.size, captured, encoded: false, data, pool: Some(self.free.clone()) }
     }
 }
 

@@ -94,10 +94,32 @@ impl Converter {
     }
 
     fn jpeg(&mut self, data: &[u8], frame: &mut VideoFrame) -> Result<(), Damage> {
+        let image = self.decode(data)?;
+        let (width, height) = (image.width & !1, image.height & !1);
+        let (stride, rows, uv) = (image.y_width(), image.y_height(), image.uv_size());
+        let samples = |width: usize, height: usize| Size::new(width as u32, height as u32);
+        let (y, chroma) = image.pixels.split_at_checked(stride * rows).unwrap_or_default();
+        // The planes are padded to whole blocks; what is shown is the header's.
+        let luma = Plane { data: y, stride, size: samples(width, height) };
+        if image.subsamp == Subsamp::Gray {
+            fill_grey(&luma, frame);
+            return Ok(());
+        }
+        let (u, v) = chroma.split_at_checked(uv.0 * uv.1).unwrap_or_default();
+        let size = samples(uv.0 * width / stride.max(1), uv.1 * height / rows.max(1));
+        let chroma = |data| Plane { data, stride: uv.0, size };
+        fill(&[luma, chroma(u), chroma(v)], Some(FullRange), frame);
+        Ok(())
+    }
+
+    /// The planes of a JPEG, one after the other.
+    fn decode(&mut self, data: &[u8]) -> Result<YuvImage<&[u8]>, Damage> {
         let failed = |error: turbojpeg::Error| Damage::Jpeg(error.to_string());
-        let decoder = match &mut self.jpeg {
+        // Kept only after a picture without error: after one in a header libjpeg-turbo takes the next picture for a
+        // part of this one.
+        let mut decoder = match self.jpeg.take() {
             Some(decoder) => decoder,
-            none => none.insert(Decompressor::new().map_err(failed)?),
+            None => Decompressor::new().map_err(failed)?,
         };
         let header = decoder.read_header(data).map_err(failed)?;
         let (width, height, subsamp) = (header.width, header.height, header.subsamp);
@@ -106,25 +128,13 @@ impl Converter {
         }
         let bytes = turbojpeg::yuv_pixels_len(width, 1, height, subsamp).map_err(failed)?;
         self.decoded.resize(bytes, 0);
-        let mut image = YuvImage { pixels: &mut *self.decoded, width, align: 1, height, subsamp };
-        match decoder.decompress_to_yuv(data, image.as_deref_mut()) {
+        let image = YuvImage { pixels: &mut *self.decoded, width, align: 1, height, subsamp };
+        match decoder.decompress_to_yuv(data, image) {
             Err(error) if !is_harmless(&error) => return Err(failed(error)),
             _ => {}
         }
-        let (y_width, y_height, uv) = (image.y_width(), image.y_height(), image.uv_size());
-        let samples = |width: usize, height: usize| Size::new(width as u32, height as u32);
-        let (y, uv_bytes) = self.decoded.split_at_checked(y_width * y_height).unwrap_or_default();
-        // The planes are padded to whole blocks; what is shown is the header's.
-        let luma = Plane { data: y, stride: y_width, size: samples(width & !1, height & !1) };
-        if subsamp == Subsamp::Gray {
-            fill_grey(&luma, frame);
-            return Ok(());
-        }
-        let (u, v) = uv_bytes.split_at_checked(uv.0 * uv.1).unwrap_or_default();
-        let size = samples(uv.0 * (width & !1) / y_width.max(1), uv.1 * (height & !1) / y_height.max(1));
-        let chroma = |data| Plane { data, stride: uv.0, size };
-        fill(&[luma, chroma(u), chroma(v)], Some(FullRange), frame);
-        Ok(())
+        self.jpeg = Some(decoder);
+        Ok(YuvImage { pixels: &*self.decoded, width, align: 1, height, subsamp })
     }
 }
 

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::controls::name_of;
-use super::format::{choose, is_usable};
+use super::format::{Wish, choose, is_usable};
 use super::system::{Found, look};
 use crate::base::units::Size;
 use crate::sys::v4l2::{Control, ControlKind, Device, FourCc, Offer, Rates};
@@ -98,7 +98,7 @@ fn encodes(device: &Device) -> bool {
 
 fn camera(found: Found, device: &Device, size: Size, fps: u32) -> CameraFound {
     let offers = device.offers(size).unwrap_or_default();
-    let chosen = choose(&offers, size, fps)
+    let chosen = choose(&offers, Wish { size, fps, h264: device.makes_keyframes() })
         .map(|choice| format!("{}@{} {}", choice.size, rounded(choice.interval.fps()), choice.fourcc));
     CameraFound {
         path: found.path.display().to_string(),

@@ -5,6 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use super::convert::{Converter, Damage};
+use super::encoded::{Encoded, Unfit};
 use super::error::CameraError;
 use super::show::{Camera, FIRST_PICTURE, Show};
 use super::stamp::{Stamps, Thin};
@@ -12,7 +13,7 @@ use crate::base::Shutdown;
 use crate::base::backoff::Backoff;
 use crate::base::clock::MediaTime;
 use crate::capture::Config;
-use crate::sys::v4l2::Format;
+use crate::sys::v4l2::{Format, FourCc};
 
 /// First and longest delay before a camera is opened again. Two seconds, because it must be back on the screen three
 /// seconds after it is back.
@@ -37,6 +38,9 @@ pub trait World {
     /// Why there is none.
     fn open(&mut self) -> Result<Self::Opened, CameraError>;
 
+    /// The camera's own H.264 cannot be passed on: it is to be opened with another format from now on.
+    fn avoid_h264(&mut self);
+
     /// Waits at most `at_most`; true, and perhaps earlier, when a camera came or went meanwhile.
     fn wait(&mut self, at_most: Duration) -> bool;
 }
@@ -48,6 +52,12 @@ pub trait Source {
 
     /// How its pictures are laid out.
     fn format(&self) -> &Format;
+
+    /// The next picture of its encoder shall be an IDR.
+    ///
+    /// # Errors
+    /// The system's.
+    fn force_keyframe(&mut self) -> io::Result<()>;
 
     /// Waits at most `wait` for a picture and hands it to `take`.
     ///
@@ -75,15 +85,24 @@ pub fn drive<W: World>(world: &mut W, show: &Show, config: &Config, shutdown: &S
         converter: Converter::new(config.size),
         stamps: Stamps::default(),
         thin: Thin::to(config.fps),
+        encoded: None,
     };
     while !shutdown.is_cancelled() {
         let began = world.now();
         let opened = world.open();
         let reason = match opened {
-            Ok(mut source) => match pictures.stream(world, &mut source, show, shutdown) {
-                Some(reason) => reason,
-                None => return,
-            },
+            Ok(mut source) => {
+                pictures.begin(source.format().fourcc, config);
+                match pictures.stream(world, &mut source, show, shutdown) {
+                    Some(CameraError::Unfit { device, reason }) => {
+                        tracing::warn!(camera = device, %reason, "its H.264 is not passed on");
+                        world.avoid_h264();
+                        continue;
+                    }
+                    Some(reason) => reason,
+                    None => return,
+                }
+            }
             Err(reason) => reason,
         };
         show.away(reason, world.now());
@@ -116,6 +135,8 @@ struct Pictures {
     converter: Converter,
     stamps: Stamps,
     thin: Thin,
+    /// Of a camera that encodes itself.
+    encoded: Option<Encoded>,
 }
 
 /// How a stream goes.
@@ -128,9 +149,45 @@ struct Course {
     damaged: u32,
     /// Nobody looks any more.
     unseen: bool,
+    /// Its H.264 cannot be passed on.
+    unfit: Option<Unfit>,
+}
+
+impl Encoded {
+    /// As [`Pictures::take`], for what the camera has encoded.
+    fn show(
+        &mut self,
+        captured: Captured,
+        stamp: MediaTime,
+        now: MediaTime,
+        show: &Show,
+        camera: &Camera,
+        course: &mut Course,
+    ) {
+        if captured.damaged {
+            self.lost();
+            course.damaged = course.damaged.saturating_add(1);
+            return show.damaged();
+        }
+        let data = captured.planes.first().copied().unwrap_or_default();
+        match self.take(data, stamp, show.wants_raw()) {
+            Ok(Some((unit, picture))) => {
+                (course.good, course.patience, course.damaged) = (now, camera.stall, 0);
+                course.unseen = !show.unit(unit, picture, camera, now);
+            }
+            Ok(None) => {}
+            Err(unfit) => course.unfit = Some(unfit),
+        }
+    }
 }
 
 impl Pictures {
+    /// A camera was opened that gives `fourcc`.
+    fn begin(&mut self, fourcc: FourCc, config: &Config) {
+        let encoding = config.encoding.filter(|_| fourcc == FourCc::H264);
+        self.encoded = encoding.map(|encoding| Encoded::new(config.size, config.fps, encoding));
+    }
+
     /// Shows what `source` gives until it fails: why, or None when it was to stop.
     fn stream<W: World>(
         &mut self,
@@ -140,7 +197,8 @@ impl Pictures {
         shutdown: &Shutdown,
     ) -> Option<CameraError> {
         let (camera, format) = (source.camera().clone(), source.format().clone());
-        let mut course = Course { good: world.now(), patience: FIRST_PICTURE, damaged: 0, unseen: false };
+        let (good, patience) = (world.now(), FIRST_PICTURE);
+        let mut course = Course { good, patience, damaged: 0, unseen: false, unfit: None };
         while !shutdown.is_cancelled() && !course.unseen {
             let mut take = |captured: Captured| {
                 let now = world.now();
@@ -148,6 +206,13 @@ impl Pictures {
             };
             if let Err(error) = source.next(POLL, &mut take) {
                 return Some(CameraError::of(&camera.name, "reading a picture", &error));
+            }
+            if let Some(reason) = course.unfit {
+                return Some(CameraError::Unfit { device: camera.name, reason });
+            }
+            let asks = self.encoded.as_mut().is_some_and(|own| own.wants_keyframe(show, world.now()));
+            if asks && let Err(error) = source.force_keyframe() {
+                tracing::debug!(camera = camera.name, %error, "it does not make the keyframe that is asked for");
             }
             if world.now().since(course.good) > course.patience {
                 let device = camera.name;
@@ -170,6 +235,9 @@ impl Pictures {
         course: &mut Course,
     ) {
         let stamp = self.stamps.stamp(captured.age, now);
+        if let Some(encoded) = &mut self.encoded {
+            return encoded.show(captured, stamp, now, show, camera, course);
+        }
         if !self.thin.keep(stamp) {
             return;
         }

@@ -3,6 +3,8 @@
 
 use std::io;
 
+use super::encoded::Unfit;
+
 /// What is wrong with the camera. All of it is tried again.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CameraError {
@@ -50,6 +52,14 @@ pub enum CameraError {
     Damaged {
         /// Path and name.
         device: String,
+    },
+    /// Its own H.264 cannot be passed on; another of its formats is taken.
+    #[error("{device}: its H.264 cannot be passed on: {reason}")]
+    Unfit {
+        /// Path and name.
+        device: String,
+        /// Why.
+        reason: Unfit,
     },
     /// It offers nothing that can be converted.
     #[error("{device} has no usable format, it offers {offers}")]

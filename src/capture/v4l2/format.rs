@@ -5,14 +5,15 @@ use std::cmp::Ordering;
 use crate::base::units::Size;
 use crate::sys::v4l2::{FourCc, Interval, Offer};
 
-/// Pixel formats that can be converted, the cheaper first: raw ones, then those that must be decoded.
-const USABLE: [FourCc; 8] = [
+/// Formats that can be used, the better first: raw ones, H.264 that is passed on, then those that must be decoded.
+const USABLE: [FourCc; 9] = [
     FourCc::NV12,
     FourCc::NM12,
     FourCc::YU12,
     FourCc::YM12,
     FourCc::YUYV,
     FourCc::UYVY,
+    FourCc::H264,
     FourCc::MJPG,
     FourCc::JPEG,
 ];
@@ -33,17 +34,28 @@ pub struct Choice {
     pub interval: Interval,
 }
 
-/// Whether pictures of this format can be converted.
+/// Whether pictures of this format can be used.
 pub fn is_usable(fourcc: FourCc) -> bool {
     USABLE.contains(&fourcc)
 }
 
-/// The best of `offers` for pictures of `size`, `fps` a second. Best is, in this order: what loses least of size and
-/// rate; raw before JPEG; the fewest pixels above the wanted ones; the nearest rate. None when no offer is usable.
-pub fn choose(offers: &[Offer], size: Size, fps: u32) -> Option<Choice> {
+/// What is wanted of a camera.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wish {
+    /// Of the pictures.
+    pub size: Size,
+    /// Pictures a second.
+    pub fps: u32,
+    /// Whether H.264 of just this size may be passed on.
+    pub h264: bool,
+}
+
+/// The best of `offers` for the `wish`. Best is, in this order: what loses least of size and
+/// rate; raw before H.264 before JPEG; the fewest pixels above the wanted ones; the nearest rate. None when no offer is usable.
+pub fn choose(offers: &[Offer], wish: Wish) -> Option<Choice> {
     offers
         .iter()
-        .filter_map(|offer| Candidate::of(offer, size, fps))
+        .filter_map(|offer| Candidate::of(offer, wish))
         .min_by(Candidate::compare)
         .map(|best| best.choice)
 }
@@ -60,11 +72,14 @@ struct Candidate {
 }
 
 impl Candidate {
-    fn of(offer: &Offer, size: Size, fps: u32) -> Option<Candidate> {
+    fn of(offer: &Offer, Wish { size, fps, h264 }: Wish) -> Option<Candidate> {
         let rank = USABLE.iter().position(|usable| *usable == offer.fourcc)?;
         // The odd last row or column of pixels has no colour of its own in 4:2:0.
         let odd = !offer.size.width.is_multiple_of(2) || !offer.size.height.is_multiple_of(2);
         if odd || offer.size.width < 16 || offer.size.height < 16 {
+            return None;
+        }
+        if offer.fourcc == FourCc::H264 && !(h264 && offer.size == size) {
             return None;
         }
         let wanted = f64::from(fps.max(1));
@@ -84,8 +99,9 @@ impl Candidate {
 
     fn compare(&self, other: &Candidate) -> Ordering {
         let key = |candidate: &Candidate| {
-            let decoded = candidate.rank >= RAW;
-            (u32::MAX - candidate.kept, decoded, candidate.pixels, candidate.off, candidate.rank)
+            // Raw, H.264, and what must be decoded.
+            let class = u8::from(candidate.rank >= RAW) + u8::from(candidate.rank > RAW);
+            (u32::MAX - candidate.kept, class, candidate.pixels, candidate.off, candidate.rank)
         };
         key(self).cmp(&key(other))
     }

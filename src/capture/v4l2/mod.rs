@@ -1,5 +1,5 @@
 //! Cameras by V4L2: which there are (`system`, `identity`), which of their formats is taken (`format`), what they are
-//! set to (`controls`), how their pictures become the box's (`convert`, `stamp`), and what is seen while there is none
+//! set to (`controls`), how their pictures become the box's (`convert`, `encoded`, `stamp`), and what is seen while there is none
 //! (`show`, `slate`). `driver` is their life.
 //!
 //! The thread `camera` opens devices, waits for pictures, converts and shows them; it may hang in a driver, which
@@ -9,6 +9,7 @@ mod controls;
 mod convert;
 mod devices;
 mod driver;
+mod encoded;
 mod error;
 mod format;
 mod identity;
@@ -19,6 +20,7 @@ mod system;
 
 pub use devices::{CameraFound, ControlFound, Devices, FormatFound, list};
 pub use driver::{Captured, Source, World, drive};
+pub use encoded::{Encoding, Unfit};
 pub use error::CameraError;
 pub use show::{Camera, Show, stall_after};
 

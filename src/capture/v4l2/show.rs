@@ -13,7 +13,7 @@ use super::slate::Slate;
 use super::stamp::APART;
 use crate::base::clock::MediaTime;
 use crate::capture::{Config, PictureOut};
-use crate::media::VideoFrame;
+use crate::media::{AccessUnit, Layer, VideoFrame};
 
 /// From one slate to the next. A new reader's keyframe is at most this late, and five pictures a second that do not
 /// change cost next to nothing.
@@ -74,14 +74,57 @@ impl Show {
         if self.closed.load(Ordering::Acquire) {
             return false;
         }
+        self.runs(&mut inner, camera, now);
+        self.show(&mut inner, frame);
+        true
+    }
+
+    /// The camera gave something at `now`.
+    fn runs(&self, inner: &mut Inner, camera: &Camera, now: MediaTime) {
         let running = State::Running { name: camera.name.clone(), last: now, stall: camera.stall };
         let before = std::mem::replace(&mut inner.state, running);
         if !matches!(before, State::Running { .. }) {
             tracing::info!(camera = camera.name, format = camera.format, "the camera gives pictures");
             self.out.report.running(camera.name.clone(), Some(camera.format.clone()));
         }
-        self.show(&mut inner, frame);
+    }
+
+    /// As [`Show::picture`], for a camera that encodes itself: its unit goes into the stream, its picture (where it
+    /// was decoded) to those who need it raw.
+    pub fn unit(
+        &self,
+        mut unit: AccessUnit,
+        frame: Option<VideoFrame>,
+        camera: &Camera,
+        now: MediaTime,
+    ) -> bool {
+        let mut inner = self.lock();
+        if self.closed.load(Ordering::Acquire) {
+            return false;
+        }
+        self.runs(&mut inner, camera, now);
+        unit.pts = after(inner.last, unit.pts);
+        inner.last = Some(unit.pts);
+        self.out.stream.publish(&unit);
+        match frame {
+            Some(mut frame) => {
+                frame.captured = unit.pts;
+                self.out.show(frame.into());
+            }
+            None => self.out.pulse.beat(),
+        }
         true
+    }
+
+    /// Whether a reader of the stream asks for an IDR of the full picture.
+    pub fn takes_keyframe_request(&self, now: MediaTime) -> bool {
+        self.out.stream.take_keyframe_request(Layer::Full, now)
+    }
+
+    /// Whether a lower layer is wanted, which is made of raw pictures.
+    pub fn wants_raw(&self) -> bool {
+        let [quarter, half, _] = self.out.stream.demand().video;
+        quarter || half
     }
 
     /// There is no camera, because of `reason`.
@@ -103,6 +146,9 @@ impl Show {
     /// It is `now`: the slate is shown when it is due. To be called every [`SLATE_EVERY`] at least.
     pub fn tick(&self, now: MediaTime) {
         let mut inner = self.lock();
+        if self.closed.load(Ordering::Acquire) {
+            return;
+        }
         let silent = match &inner.state {
             State::Running { name, last, stall } => (now.since(*last) > *stall).then(|| name.clone()),
             _ => None,
@@ -124,15 +170,14 @@ impl Show {
         if now < inner.slate_due {
             return;
         }
-        inner.slate_due = now + SLATE_EVERY;
+        // Half of it, so that a tick which comes a little early is not left out.
+        inner.slate_due = now + SLATE_EVERY / 2;
         let frame = inner.slate.picture(&text, now);
         self.show(inner, frame);
     }
 
     fn show(&self, inner: &mut Inner, mut frame: VideoFrame) {
-        if let Some(last) = inner.last {
-            frame.captured = frame.captured.max(last + APART);
-        }
+        frame.captured = after(inner.last, frame.captured);
         inner.last = Some(frame.captured);
         self.out.show(frame.into());
     }
@@ -147,6 +192,11 @@ impl Show {
         let _inner = self.lock();
         self.closed.store(true, Ordering::Release);
     }
+}
+
+/// `at`, or the first instant after `last`.
+fn after(last: Option<MediaTime>, at: MediaTime) -> MediaTime {
+    last.map_or(at, |last| at.max(last + APART))
 }
 
 /// A camera that was opened, for those who look on.

@@ -9,12 +9,13 @@ use std::time::Duration;
 use super::controls;
 use super::driver::{Captured, Source, World};
 use super::error::CameraError;
-use super::format::{Choice, choose, describe, is_usable};
+use super::encoded::Encoding;
+use super::format::{Choice, Wish, choose, describe, is_usable};
 use super::identity::Identity;
 use super::show::{Camera, stall_after};
 use crate::base::clock::{self, MediaTime};
 use crate::capture::Config;
-use crate::sys::v4l2::{Device, Format, Stream, monotonic_nanos};
+use crate::sys::v4l2::{Device, Format, FourCc, Stream, monotonic_nanos};
 
 /// How often it is looked whether a camera came or went.
 const LOOK: Duration = Duration::from_millis(250);
@@ -26,6 +27,8 @@ pub struct System {
     /// Of the configured camera, once it was seen.
     identity: Option<Identity>,
     nodes: Vec<Node>,
+    /// Its own H.264 proved unfit.
+    no_h264: bool,
 }
 
 /// One `/dev/videoN`, with what changes when it is another device or gets other permissions.
@@ -90,7 +93,8 @@ pub fn look() -> (Vec<(Found, Device)>, Vec<CameraError>) {
 impl System {
     /// The camera at `path` (None: the first that works), set as `config` says.
     pub fn new(path: Option<&str>, config: &Config) -> Self {
-        System { path: path.map(str::to_owned), config: config.clone(), identity: None, nodes: nodes() }
+        let (path, config) = (path.map(str::to_owned), config.clone());
+        System { path, config, identity: None, nodes: nodes(), no_h264: false }
     }
 
     /// The first camera that starts; if none does, why the first one does not.
@@ -101,7 +105,7 @@ impl System {
             if !device.capability().is_camera() {
                 continue;
             }
-            match start(device, &found.name(), &self.config) {
+            match start(device, &found.name(), &self.config, self.no_h264) {
                 Ok(running) => return Ok(running),
                 Err(error) => {
                     tracing::debug!(%error, "not this camera");
@@ -127,7 +131,7 @@ impl System {
             let found = Found { path: real, identity, driver };
             let name = found.name();
             self.identity = Some(found.identity);
-            return start(device, &name, &self.config);
+            return start(device, &name, &self.config, self.no_h264);
         };
         let (found, mut errors) = look();
         let mut cameras: Vec<(Found, Device)> =
@@ -139,7 +143,7 @@ impl System {
         };
         let (found, device) = cameras.swap_remove(index);
         drop(cameras);
-        start(device, &found.name(), &self.config)
+        start(device, &found.name(), &self.config, self.no_h264)
     }
 }
 
@@ -155,6 +159,10 @@ impl World for System {
             Some(path) => self.open_this(&path),
             None => self.open_any(),
         }
+    }
+
+    fn avoid_h264(&mut self) {
+        self.no_h264 = true;
     }
 
     fn wait(&mut self, at_most: Duration) -> bool {
@@ -174,11 +182,13 @@ pub struct Running {
 }
 
 /// Sets format, rate and controls and starts to stream.
-fn start(device: Device, name: &str, config: &Config) -> Result<Running, CameraError> {
+fn start(device: Device, name: &str, config: &Config, no_h264: bool) -> Result<Running, CameraError> {
     let failed = |doing| move |error: io::Error| CameraError::of(name, doing, &error);
     let offers = device.offers(config.size).map_err(failed("asking for its formats"))?;
     let unusable = || CameraError::Unusable { device: name.to_owned(), offers: describe(&offers) };
-    let Choice { fourcc, size, interval } = choose(&offers, config.size, config.fps).ok_or_else(unusable)?;
+    let encoding = config.encoding.filter(|_| !no_h264 && device.makes_keyframes());
+    let wish = Wish { size: config.size, fps: config.fps, h264: encoding.is_some() };
+    let Choice { fourcc, size, interval } = choose(&offers, wish).ok_or_else(unusable)?;
     let format = device.set_format(fourcc, size).map_err(failed("setting the format"))?;
     // The driver has the last word, and may say something else than it offered.
     let odd = !format.size.width.is_multiple_of(2) || !format.size.height.is_multiple_of(2);
@@ -194,6 +204,9 @@ fn start(device: Device, name: &str, config: &Config) -> Result<Running, CameraE
             interval
         }
     };
+    if let (FourCc::H264, Some(encoding)) = (format.fourcc, encoding) {
+        set_encoder(&device, name, encoding, config.fps);
+    }
     controls::apply(&device, name, &config.controls);
     let stream = Stream::start(device).map_err(failed("starting it"))?;
     let fps = (rate.fps() * 100.0).round() / 100.0;
@@ -205,6 +218,15 @@ fn start(device: Device, name: &str, config: &Config) -> Result<Running, CameraE
     Ok(Running { stream, camera, format })
 }
 
+/// What the camera does not take of it, it may do by itself: its units are looked at.
+fn set_encoder(device: &Device, camera: &str, encoding: Encoding, fps: u32) {
+    let bitrate_bps = i32::try_from(encoding.bitrate.as_bps()).unwrap_or(i32::MAX);
+    let gop = (encoding.keyframe_interval.as_secs() as i32).saturating_mul(fps as i32);
+    if let Err(error) = device.set_encoder(bitrate_bps, gop) {
+        tracing::debug!(camera, %error, "its encoder does not take every setting");
+    }
+}
+
 impl Source for Running {
     fn camera(&self) -> &Camera {
         &self.camera
@@ -212,6 +234,10 @@ impl Source for Running {
 
     fn format(&self) -> &Format {
         &self.format
+    }
+
+    fn force_keyframe(&mut self) -> io::Result<()> {
+        self.stream.device().force_keyframe()
     }
 
     fn next(&mut self, wait: Duration, take: &mut dyn FnMut(Captured)) -> io::Result<()> {

@@ -120,6 +120,41 @@ impl Device {
         })
     }
 
+    /// Whether it encodes H.264 and makes an IDR picture when asked.
+    pub fn makes_keyframes(&self) -> bool {
+        let mut entry: v4l2_query_ext_ctrl = zeroed();
+        entry.id = V4L2_CID_MPEG_VIDEO_FORCE_KEY_FRAME;
+        // SAFETY: no pointers in it.
+        let asked = unsafe { ioctl(&self.fd, &raw::QUERY_EXT_CTRL, &mut entry) };
+        asked.is_ok() && entry.flags & V4L2_CTRL_FLAG_DISABLED == 0
+    }
+
+    /// The next picture of its encoder shall be an IDR.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn force_keyframe(&self) -> io::Result<()> {
+        self.set_codec_control(V4L2_CID_MPEG_VIDEO_FORCE_KEY_FRAME, 1)
+    }
+
+    /// Sets its encoder: bits a second, pictures from one IDR to the next, SPS and PPS with each IDR, baseline.
+    ///
+    /// # Errors
+    /// The system's, of one that it does not take; all are tried.
+    pub fn set_encoder(&self, bitrate_bps: i32, gop: i32) -> io::Result<()> {
+        let repeat = self.set_codec_control(V4L2_CID_MPEG_VIDEO_REPEAT_SEQ_HEADER, 1);
+        let period = self.set_codec_control(V4L2_CID_MPEG_VIDEO_H264_I_PERIOD, gop);
+        let baseline = v4l2_mpeg_video_h264_profile_V4L2_MPEG_VIDEO_H264_PROFILE_CONSTRAINED_BASELINE as i32;
+        let profile = self.set_codec_control(V4L2_CID_MPEG_VIDEO_H264_PROFILE, baseline);
+        self.set_codec_control(V4L2_CID_MPEG_VIDEO_BITRATE, bitrate_bps).and(profile).and(period).and(repeat)
+    }
+
+    fn set_codec_control(&self, id: u32, value: i32) -> io::Result<()> {
+        let mut set = v4l2_control { id, value };
+        // SAFETY: no pointers in it.
+        unsafe { ioctl(&self.fd, &raw::S_CTRL, &mut set) }
+    }
+
     fn value(&self, id: u32) -> Option<i64> {
         let mut control: v4l2_control = zeroed();
         control.id = id;

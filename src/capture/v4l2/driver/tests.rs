@@ -60,9 +60,10 @@ impl Clock {
         for _ in 0..by {
             self.now.set(self.now.get() + 1);
             if self.now.get().is_multiple_of(SLATE_EVERY.as_millis() as u64) {
+                self.note();
                 self.show.tick(self.media());
+                self.note();
             }
-            self.note();
         }
         if self.now.get() >= self.end {
             self.stop.cancel();
@@ -138,8 +139,10 @@ impl World for Simulated {
         })
     }
 
+    fn avoid_h264(&mut self) {}
+
     fn wait(&mut self, at_most: Duration) -> bool {
-        self.clock.advance(at_most.as_millis() as u64);
+        self.clock.advance((at_most.as_millis() as u64).max(1));
         let before = std::mem::replace(&mut self.nodes, (self.is)(self.clock.now.get()) != Is::Gone);
         before != self.nodes
     }
@@ -152,6 +155,10 @@ impl Source for Running {
 
     fn format(&self) -> &Format {
         &self.format
+    }
+
+    fn force_keyframe(&mut self) -> io::Result<()> {
+        unreachable!("it does not encode")
     }
 
     fn next(&mut self, wait: Duration, take: &mut dyn FnMut(Captured)) -> io::Result<()> {
@@ -177,6 +184,7 @@ impl Source for Running {
             }
         }
         take(Captured { planes: &planes, age: (self.age)(self.clock.now.get()), damaged });
+        self.clock.note();
         Ok(())
     }
 }

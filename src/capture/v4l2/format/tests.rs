@@ -24,7 +24,11 @@ fn offers(lines: &[&str]) -> Vec<Offer> {
 }
 
 fn chosen(lines: &[&str], size: Size, fps: u32) -> String {
-    match choose(&offers(lines), size, fps) {
+    chosen_with(lines, Wish { size, fps, h264: false })
+}
+
+fn chosen_with(lines: &[&str], wish: Wish) -> String {
+    match choose(&offers(lines), wish) {
         Some(choice) => format!("{} {} {}", choice.fourcc, choice.size, choice.interval.fps()),
         None => "none".to_owned(),
     }
@@ -116,4 +120,16 @@ fn what_cannot_be_used_is_none_and_what_was_offered_can_be_told() {
     let text = describe(&offers(&odd));
     assert_eq!(text, "H264 1920x1080, GREY 640x480 320x240, YUYV 641x480 0x0 2x2");
     assert_eq!(describe(&[]), "nothing");
+}
+
+#[test]
+fn h264_is_passed_on_only_where_it_may_be_and_no_raw_format_has_the_rate() {
+    let camera = ["YUYV 1280x720 10", "MJPG 1280x720 30", "H264 1280x720 30", "H264 1920x1080 30"];
+    let wish = |size, h264| Wish { size, fps: 30, h264 };
+    let (hd, small) = (Size::new(1280, 720), Size::new(640, 360));
+    assert_eq!(chosen_with(&camera, wish(hd, true)), "H264 1280x720 30");
+    assert_eq!(chosen_with(&camera, wish(hd, false)), "MJPG 1280x720 30");
+    assert_eq!(chosen_with(&camera, wish(small, true)), "MJPG 1280x720 30", "it cannot be scaled");
+    let raw = ["H264 1280x720 30", "NV12 1280x720 30"];
+    assert_eq!(chosen_with(&raw, wish(hd, true)), "NV12 1280x720 30");
 }
