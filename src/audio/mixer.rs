@@ -8,8 +8,8 @@ use super::jitter::{JitterBuffer, Packet, Step, Tempo, stretch};
 use crate::base::clock::MediaTime;
 use crate::media::FRAME_SAMPLES;
 
-/// Packets (of 20 ms) between two changes of one source's tempo: a fifth faster or slower at most.
-const BETWEEN_STRETCHES: u32 = 3;
+/// Packets (of 20 ms) between two changes of one source's tempo: a twelfth faster or slower at most.
+const BETWEEN_STRETCHES: u32 = 6;
 /// Below this the mix is exact; above it is bent towards full scale, which it never reaches.
 const KNEE: i32 = 24_576;
 
