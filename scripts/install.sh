@@ -98,7 +98,7 @@ browser_parts() {
 
 test_parts() {
   run
-  debian chromium iproute2 libnss3-tools procps systemd nginx-light libnginx-mod-rtmp libnginx-mod-stream
+  debian chromium espeak-ng iproute2 libnss3-tools procps systemd nginx-light libnginx-mod-rtmp libnginx-mod-stream
   mkdir -p "$parts"
   python_parts
   film
@@ -114,7 +114,8 @@ arm_parts() {
     say "letting apt know of arm64 packages"
     as_root dpkg --add-architecture arm64
   fi
-  debian qemu-system-arm gcc-aarch64-linux-gnu g++-aarch64-linux-gnu libasound2-dev:arm64 cpio kmod ffmpeg python3
+  debian qemu-system-arm gcc-aarch64-linux-gnu g++-aarch64-linux-gnu libasound2-dev:arm64 cpio kmod ffmpeg python3 \
+    mmdebstrap e2fsprogs
   apt-cache show linux-image-arm64:arm64 >/dev/null 2>&1 || as_root apt-get update -qq
   local target=aarch64-unknown-linux-gnu
   if [ ! -d "$(rustc --print sysroot)/lib/rustlib/$target" ]; then
@@ -123,6 +124,7 @@ arm_parts() {
     rustup target add "$target"
   fi
   tests/arm/image.sh >/dev/null
+  tests/arm/root.sh >/dev/null
 }
 
 bench_parts() {

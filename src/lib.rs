@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!  capture ─▶ codec ─▶ media::Stream ─┬─ participant ── ws/SRTP ──▶ server (embedded) │ LiveKit cluster
-//!  (test, file)  H.264, Opus, AAC     └─ record (fragmented MP4)
+//!  (test, file)  H.264, Opus, AAC     ├─ record (fragmented MP4)
+//!                                     └─ push ── RTMP(S) ──▶ any number of servers
 //!
 //!  MQTT ─┐
 //!  page ─┼─▶ control: Command ─▶ queue ─▶ daemon (the one mutator) ─▶ State ─▶ MQTT, page, CLI

@@ -13,6 +13,7 @@ mod gstreamer;
 mod latency;
 mod live;
 mod ours;
+mod voice;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -28,6 +29,9 @@ const TAIL: Duration = Duration::from_secs(1);
 const ROUNDS: usize = 5;
 
 fn main() {
+    if std::env::args().any(|argument| argument == "voice") {
+        return voice::run();
+    }
     let film = PathBuf::from(std::env::var_os("ROOMD_TEST_FILM").expect("ROOMD_TEST_FILM names a film"));
     let rounds =
         std::env::var("ROOMD_BENCH_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(ROUNDS);

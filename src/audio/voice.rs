@@ -1,11 +1,13 @@
 //! The voice out of what a microphone hears: without the echo of the speaker, without noise, at an even level.
 //!
 //! The speaker's thread says what it plays and when it is heard; the microphone's thread has each frame processed
-//! beside what was heard at that time. See [`echo`](self) in `design/glossary.md` for the words.
+//! beside what was heard at that time.
 
 mod chain;
 mod played;
 mod stage;
+#[cfg(test)]
+mod tests;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

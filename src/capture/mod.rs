@@ -28,8 +28,8 @@ use crate::base::pulse::Pulse;
 use crate::base::units::Size;
 use crate::base::{Shutdown, clock, thread};
 use crate::media::{
-    AudioFrame, AudioFrames, DeviceReport, FRAME_SAMPLES, LatestPicture, Meter, MuteSwitch, VideoFrame,
-    VideoFrames, Stream,
+    AudioFrame, AudioFrames, DeviceReport, LatestPicture, Meter, MuteFade, MuteSwitch, Stream, VideoFrame,
+    VideoFrames,
 };
 use film::{FilmPictures, FilmSound, Programs};
 use pace::Beat;
@@ -128,6 +128,8 @@ pub struct SoundOut {
     pub report: DeviceReport,
     /// What its sound card has been through.
     pub card: CardStats,
+    /// How the silence begins and ends.
+    pub fade: MuteFade,
     /// Beaten by each frame, as in [`PictureOut`].
     pub pulse: Arc<Pulse>,
 }
@@ -141,6 +143,7 @@ impl Default for SoundOut {
             voice: Voice::default(),
             report: DeviceReport::default(),
             card: CardStats::default(),
+            fade: MuteFade::default(),
             pulse: Arc::new(Pulse::told("capture-audio")),
         }
     }
@@ -150,9 +153,7 @@ impl SoundOut {
     fn hear(&self, mut frame: AudioFrame) {
         self.pulse.beat();
         self.meter.show(&*frame.samples);
-        if self.mute.get() {
-            *frame.samples = [0; FRAME_SAMPLES];
-        }
+        self.fade.apply(self.mute.get(), &mut frame.samples);
         self.frames.publish(Arc::new(frame));
     }
 }
@@ -176,6 +177,8 @@ pub async fn camera(config: &Config, out: &PictureOut, shutdown: &Shutdown) -> R
         Source::File(path) => show_film(path, &config, &to, shutdown),
         Source::Test | Source::None => show_test(&config, &to, shutdown),
     };
+    // From the start on: opening a device may hang too.
+    out.pulse.beat();
     let result = thread::run("capture-video", shutdown, work).await.map_err(CaptureError::from).flatten();
     out.pulse.rest();
     out.latest.set(None);
@@ -200,6 +203,7 @@ pub async fn microphone(config: &Config, out: &SoundOut, shutdown: &Shutdown) ->
         Source::File(path) => sound_film(path, &to, shutdown),
         Source::Test | Source::None => sound_test(&to, shutdown),
     };
+    out.pulse.beat();
     let result = thread::run("capture-audio", shutdown, work).await.map_err(CaptureError::from).flatten();
     out.pulse.rest();
     result

@@ -92,7 +92,11 @@ fn answer(reports: &[Report], in_time: bool) -> Reply {
     let live = staying.iter().filter(|report| report.status == LiveStatus::Live).count();
     let shown: Vec<LiveDestination> = staying.iter().map(|report| shown(report)).collect();
     let data = json!({"destinations": shown});
-    if live > 0 || staying.is_empty() {
+    if staying.is_empty() {
+        let message = "no destination: live.destinations is empty";
+        return Reply::refused(Code::BadRequest, message);
+    }
+    if live > 0 {
         return Reply::ok(format!("live to {live} of {} destinations", staying.len()), data);
     }
     let error = staying.iter().find_map(|report| report.last_error.as_deref());

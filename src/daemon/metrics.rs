@@ -14,7 +14,7 @@ use super::supervise::{Board, Health};
 use crate::audio::Mixer;
 use crate::audio::card::CardStats;
 use crate::control::LiveStatus;
-use crate::media::Stream;
+use crate::media::{Meter, Stream};
 use crate::push;
 use crate::server::signal;
 
@@ -29,6 +29,8 @@ pub struct ProcessCollector {
     pub sound: SoundCounters,
     /// Pictures of the camera that were damaged.
     pub damaged: Arc<AtomicU64>,
+    /// How loud the microphone is.
+    pub meter: Meter,
 }
 
 /// Where the counts of sound come from.
@@ -55,6 +57,7 @@ impl Collector for ProcessCollector {
                 gauge.metric_type(),
             )?)?;
         }
+        encode_meter(&mut encoder, &self.meter)?;
         encode_board(&mut encoder, &self.board)?;
         let about = "Pictures of the camera that were damaged and left out";
         let damaged = ConstCounter::new(self.damaged.load(Ordering::Relaxed));
@@ -99,6 +102,19 @@ fn encode_threads(encoder: &mut DescriptorEncoder<'_>) -> Result<(), std::fmt::E
     let mut family = encoder.encode_descriptor("roomd_thread_cpu_seconds", about, None, kind)?;
     for (name, nanos) in thread_cpu_nanos() {
         ConstCounter::new(nanos as f64 / 1e9).encode(family.encode_family(&[("thread", name)])?)?;
+    }
+    Ok(())
+}
+
+fn encode_meter(encoder: &mut DescriptorEncoder<'_>, meter: &Meter) -> Result<(), std::fmt::Error> {
+    let now = "Level of the microphone's last 20 ms, muted or not: 0 is the loudest, -127 silence";
+    let peak = "As roomd_microphone_level_dbov, of the loudest 20 ms of the last second";
+    for (name, about, level) in [
+        ("roomd_microphone_level_dbov", now, meter.dbov()),
+        ("roomd_microphone_peak_dbov", peak, meter.peak_dbov()),
+    ] {
+        let gauge = ConstGauge::new(-i64::from(level));
+        gauge.encode(encoder.encode_descriptor(name, about, None, gauge.metric_type())?)?;
     }
     Ok(())
 }
@@ -244,17 +260,22 @@ mod tests {
         let stream = Stream::new();
         let _reader = stream.subscribe("recorder", crate::media::Wants::RECORDING);
         let mut registry = Registry::default();
+        let meter = Meter::default();
+        meter.show(&[3_277; 960]);
         registry.register_collector(Box::new(ProcessCollector {
             board: Board::default(),
             stream,
             sound: SoundCounters::default(),
             damaged: Arc::default(),
+            meter,
         }));
         let mut text = String::new();
         encode(&mut text, &registry).unwrap();
         for word in [
             "roomd_thread_cpu_seconds_total{thread=\"",
             "roomd_memory_resident_bytes ",
+            "roomd_microphone_level_dbov -20\n",
+            "roomd_microphone_peak_dbov -20\n",
             "roomd_stream_lost_access_units_total{reader=\"recorder\"} 0",
             "roomd_sound_xruns_total{side=\"microphone\"} 0",
             "roomd_sound_drift_ppm{side=\"speaker\"} 0.0",

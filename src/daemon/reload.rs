@@ -15,7 +15,8 @@ use crate::control::queue::Policy;
 use crate::{push, record};
 
 /// Keys that a reload brings into force: `[room]` at the next join, `recording.min_free` at the next recording,
-/// `live.destinations` at the next order to go live, the others at once. A key stands here when [`Changeable::apply`] hands it on.
+/// `live.destinations` at the next order to go live, the others at once. A key stands here when [`Changeable::apply`]
+/// hands it on.
 const LIVE: &[&str] = &[
     "audio.echo_cancellation",
     "audio.gain_control",

@@ -203,6 +203,9 @@ impl Running {
         let health = Health::default();
         health.beat();
         let media_config = settings::media(&settings)?;
+        let desired = desired(&store, &settings);
+        // Before there is a first sample: who muted the box before this start is not heard for a moment.
+        hub.sound.mute.set(desired.muted);
         let media = Media::start(&media_config, &hub, &board, &state);
         let (live_config, destinations) = settings::live(&settings.live);
         let destinations = watch::Sender::new(destinations);
@@ -217,11 +220,13 @@ impl Running {
                     latest: hub.pictures.latest.clone(),
                     store: store.clone(),
                     recording: recording.clone(),
+                    meter: hub.sound.meter.clone(),
                     collector: ProcessCollector {
                         board: board.clone(),
                         stream: hub.stream.clone(),
                         sound: hub.counters(),
                         damaged: hub.pictures.damaged.clone(),
+                        meter: hub.sound.meter.clone(),
                     },
                     live: LiveCollector(lives.reports()),
                     health: health.clone(),
@@ -257,8 +262,7 @@ impl Running {
             voice: hub.sound.voice.clone(),
             box_id,
         };
-        let wanted = desired(&store, &settings);
-        let (mutator, outputs) = Mutator::new(changeable.policy.subscribe(), wanted, store.clone(), orders);
+        let (mutator, outputs) = Mutator::new(changeable.policy.subscribe(), desired, store.clone(), orders);
         let recordings =
             Recordings::new(changeable.recording.subscribe(), store, hub.stream.clone(), state.clone());
         let rooms = Rooms::new(changeable.room.subscribe(), hub.clone(), board, state.clone(), control);
@@ -351,12 +355,7 @@ fn bridge(
 async fn recover(config: &record::Config, store: &Store) {
     let (config, store) = (config.clone(), store.clone());
     match tokio::task::spawn_blocking(move || record::recover(&config, &store)).await {
-        Ok(Ok(recovered)) => {
-            for one in recovered {
-                let (file, status) = (&one.row.file, one.row.status.as_str());
-                info!(file, status, cut_bytes = one.cut_bytes, reason = one.reason, "recording recovered");
-            }
-        }
+        Ok(Ok(_)) => {}
         Ok(Err(error)) => warn!(%error, "recordings of an earlier run could not be looked at"),
         Err(error) => warn!(%error, "looking at the recordings of an earlier run failed"),
     }

@@ -8,7 +8,7 @@ use super::metrics::{LiveCollector, ProcessCollector, RoomsCollector};
 use crate::base::Shutdown;
 use crate::config::{ServerSettings, Settings};
 use crate::control::ControlHandle;
-use crate::media::LatestPicture;
+use crate::media::{LatestPicture, Meter};
 use crate::record;
 use crate::room::token::Keys;
 use crate::rtc::sfu::{Codecs, NodeIp};
@@ -43,6 +43,8 @@ pub struct Shown {
     pub control: ControlHandle,
     /// The newest picture.
     pub latest: LatestPicture,
+    /// How loud the microphone is.
+    pub meter: Meter,
     /// The catalogue.
     pub store: Store,
     /// Where recordings lie.
@@ -107,6 +109,7 @@ impl Serving {
         let deps = http::Deps {
             control: shown.control,
             picture: shown.latest,
+            meter: shown.meter,
             recordings: listing(shown.store, shown.recording),
             keys: keys.clone(),
             admin: Admin::default(),

@@ -1,11 +1,14 @@
 //! A task of the daemon that needs no restart, with its own stop.
 
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::task::JoinHandle;
 use tracing::warn;
 
 use crate::base::Shutdown;
+use crate::base::pulse::Pulse;
 
 /// Longest that a task may take to stop.
 const STOP: Duration = Duration::from_secs(5);
@@ -19,13 +22,21 @@ pub struct Task {
 }
 
 impl Task {
-    /// Starts `run`, which gets the token that asks it to end.
+    /// Starts `run`, which gets the token that asks it to end. Should it panic, the watchdog finds its pulse silent:
+    /// nobody but a new process would start it again.
     pub fn spawn<Running>(name: &'static str, run: impl FnOnce(Shutdown) -> Running) -> Task
     where
         Running: Future<Output = ()> + Send + 'static,
     {
         let shutdown = Shutdown::new();
-        let task = tokio::spawn(run(shutdown.clone()));
+        let running = AssertUnwindSafe(run(shutdown.clone())).catch_unwind();
+        let task = tokio::spawn(async move {
+            let pulse = Pulse::vital(name);
+            if running.await.is_err() {
+                pulse.beat();
+                std::mem::forget(pulse);
+            }
+        });
         Task { name, shutdown, task }
     }
 
@@ -36,5 +47,20 @@ impl Task {
             warn!(task = self.name, "did not stop in time, cutting it off");
             self.task.abort();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::pulse;
+
+    #[tokio::test]
+    async fn a_task_that_panics_leaves_a_pulse_that_falls_silent_and_one_that_ends_leaves_none() {
+        let seen = |name| pulse::seen().iter().any(|seen| seen.name == name && seen.vital);
+        Task::spawn("ends-well", |_| async {}).stop().await;
+        assert!(!seen("ends-well"));
+        Task::spawn("panics", |_| async { panic!("as this test wants") }).stop().await;
+        assert!(seen("panics"));
     }
 }

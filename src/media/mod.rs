@@ -18,6 +18,6 @@ pub use frame::{AUDIO_RATE, AudioFrame, FRAME_SAMPLES, FramePool, VideoFrame};
 pub use frames::{AudioFrames, FrameReader, Frames, Received, VideoFrames};
 pub use keyframe::KeyframeArbiter;
 pub use meter::Meter;
-pub use mute::MuteSwitch;
+pub use mute::{MuteFade, MuteSwitch};
 pub use picture::LatestPicture;
 pub use stream::{READER_CAPACITY, Reader, Stream};

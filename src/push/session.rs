@@ -26,6 +26,9 @@ const TAKE_EVERY: Duration = Duration::from_millis(50);
 /// Bytes on their way to the kernel beyond which no further units are taken; they wait in the reader's queue, which is
 /// bounded and drops to the next keyframe.
 const BATCH_BYTES: usize = 256 * 1024;
+/// With more than this on its way nothing is read either: a server that only asks (pings) would fill our memory with
+/// answers.
+const ANSWER_BYTES: usize = 4 * BATCH_BYTES;
 /// How often the kernel is asked what was acknowledged.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
@@ -96,10 +99,11 @@ impl Session {
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let waiting = !self.publisher.outgoing().is_empty();
+            let listens = self.publisher.outgoing().len() < ANSWER_BYTES;
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
                 written = self.writes.write(self.publisher.outgoing()), if waiting => self.written(written)?,
-                read = self.reads.read(&mut self.received[..]) => {
+                read = self.reads.read(&mut self.received[..]), if listens => {
                     self.heard(read)?;
                 }
                 _ = turn.tick(), if !waiting => self.take(reader, BATCH_BYTES),

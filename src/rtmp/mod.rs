@@ -7,11 +7,13 @@
 
 mod amf;
 mod chunk;
+mod event;
 mod flv;
 mod handshake;
 mod publisher;
 
-pub use publisher::{Address, Event, Publisher, RtmpError, Sent, Sound};
+pub use event::{Event, RtmpError};
+pub use publisher::{Address, Publisher, Sent, Sound};
 
 #[cfg(test)]
 mod tests;

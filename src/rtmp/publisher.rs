@@ -4,11 +4,11 @@ use std::fmt;
 
 use super::amf::{self, Value, Writer as Amf};
 use super::chunk::{self, Header, Lane, Message, kind};
-use super::flv::{self, Parameters};
-use super::handshake;
+use super::flv::Parameters;
+use super::{Event, RtmpError, handshake};
 use crate::base::clock::MediaTime;
-use crate::media::h264::to_length_prefixed;
-use crate::media::{AccessUnit, TrackId};
+
+mod media;
 
 /// Longest text of a server that is passed on.
 const MAX_WORDS: usize = 200;
@@ -55,39 +55,6 @@ pub struct Sound {
     pub rate: u32,
     /// 1 or 2.
     pub channels: u8,
-}
-
-/// What a server's bytes mean.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Event {
-    /// The server has taken the connection; the stream is asked for.
-    Connected,
-    /// The server takes the stream.
-    Publishing,
-    /// The server knows that the stream has ended.
-    Unpublished,
-}
-
-/// Why a connection cannot go on. No text holds the key.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum RtmpError {
-    /// What the server sent is no RTMP.
-    #[error("the server sent {0}")]
-    Malformed(&'static str),
-    /// The server does not want the stream.
-    #[error("the server refuses: {code}{}{description}", if description.is_empty() { "" } else { ": " })]
-    Rejected {
-        /// Its code, like `NetStream.Publish.BadName`.
-        code: String,
-        /// Its words; may be empty.
-        description: String,
-    },
-    /// The server names another one. It is not followed: the key was given for this one.
-    #[error("the server redirects to {to}: give that address instead")]
-    Redirected {
-        /// Where to, without what follows a `?`.
-        to: String,
-    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -363,64 +330,5 @@ impl Publisher {
 
     fn control(&mut self, kind: u8, body: &[u8]) {
         self.writer.message(Header { lane: Lane::Control, kind, stream: 0, at: 0 }, &[body]);
-    }
-
-    /// Puts an access unit on the wire. Nothing passes before the first keyframe, whose time becomes 0; sound and
-    /// pictures are on that one clock, and neither goes back. Opus and other layers are left out.
-    pub fn push(&mut self, unit: &AccessUnit) {
-        if self.phase != Phase::Publishing {
-            return;
-        }
-        let video = match unit.track {
-            TrackId::Video(_) => true,
-            TrackId::Aac => false,
-            TrackId::Opus => return,
-        };
-        if video && unit.keyframe {
-            self.describe(unit);
-        }
-        let Some(base) = self.base.filter(|base| unit.pts >= *base) else { return };
-        let at = self.time(video, base, unit.pts);
-        if video {
-            let data = to_length_prefixed(&unit.data);
-            self.media(Lane::Video, kind::VIDEO, at, &[&flv::picture(unit.keyframe), &data]);
-            self.sent.pictures += 1;
-        } else {
-            self.media(Lane::Audio, kind::AUDIO, at, &[&flv::sound(false), &unit.data]);
-            self.sent.sounds += 1;
-        }
-    }
-
-    /// Milliseconds on the wire, modulo 2^32.
-    fn time(&mut self, video: bool, base: MediaTime, pts: MediaTime) -> u32 {
-        let [sound, pictures] = &mut self.newest;
-        let newest = if video { pictures } else { sound };
-        *newest = (*newest).max(pts.since(base).as_millis() as u64);
-        *newest as u32
-    }
-
-    /// Tells size and parameter sets in front of a keyframe, when they are new.
-    fn describe(&mut self, keyframe: &AccessUnit) {
-        let Some(parameters) = Parameters::of(&keyframe.data) else { return };
-        if self.parameters.as_ref() == Some(&parameters) {
-            return;
-        }
-        let first = self.base.is_none();
-        let base = *self.base.get_or_insert(keyframe.pts);
-        let at = self.time(true, base, keyframe.pts);
-        let seconds = keyframe.duration.as_secs_f64();
-        let fps = if seconds > 0.0 { seconds.recip().round() } else { 0.0 };
-        let metadata = flv::metadata(parameters.size, fps, &self.sound);
-        self.media(Lane::Data, kind::DATA, at, &[&metadata]);
-        self.media(Lane::Video, kind::VIDEO, at, &[&parameters.sequence_header()]);
-        if first {
-            let config = self.sound.config.clone();
-            self.media(Lane::Audio, kind::AUDIO, at, &[&flv::sound(true), &config]);
-        }
-        self.parameters = Some(parameters);
-    }
-
-    fn media(&mut self, lane: Lane, kind: u8, at: u32, parts: &[&[u8]]) {
-        self.writer.message(Header { lane, kind, stream: self.stream, at }, parts);
     }
 }

@@ -1,7 +1,7 @@
 # Sourced by every scenario, in the guest. A scenario orders, waits for what must become true and brings the evidence
 # to $results; `check.py` judges it on the host. Nothing here depends on how fast the emulated machine is.
 set -eu
-PATH=/tmp/bin:/bin
+PATH=/tmp/bin:/bin:/usr/bin
 results=/share/results
 # How long anything may take, in seconds: far more than it does.
 patience=60
@@ -13,18 +13,14 @@ fail() {
   exit 1
 }
 
-# roomd NAME <CONFIGURATION: starts one and waits until it answers. Its log and every version of its state go to
-# $results/NAME.log and NAME.states.
-start_roomd() {
-  name=$1 dir=/tmp/$1
-  mkdir -p "$dir"
-  {
-    cat <<CONF
+# configuration ID STATE_DIR SOCKET <MORE: what an emulated machine can keep up with.
+configuration() {
+  cat <<CONF
 [box]
-id = "$name"
-state_dir = "$dir/state"
+id = "$1"
+state_dir = "$2"
 [control]
-socket = "$dir/control.sock"
+socket = "$3"
 [video]
 simulcast = false
 bitrate_kbps = 300
@@ -35,14 +31,21 @@ gain_control = false
 [recording]
 min_free = "10MiB"
 CONF
-    cat
-  } >"$dir/roomd.toml"
-  roomd run --config "$dir/roomd.toml" 2>"$results/$name.log" &
-  roomds="$roomds $!"
-  wait_for "$name to answer" ctl "$name" info
-  ctl "$name" state --watch >"$dir/states" &
-  say "$name runs"
+  cat
 }
+
+# start_roomd NAME <CONFIGURATION: starts one and waits until it answers. Its log goes to $results/NAME.log.
+start_roomd() {
+  mkdir -p "/tmp/$1"
+  configuration "$1" "/tmp/$1/state" "/tmp/$1/control.sock" >"/tmp/$1/roomd.toml"
+  roomd run --config "/tmp/$1/roomd.toml" 2>"$results/$1.log" &
+  roomds="$roomds $!"
+  wait_for "$1 to answer" ctl "$1" info
+  follow "$1"
+}
+
+# follow NAME: from now on every version of its state goes to /tmp/NAME/states.
+follow() { while :; do ctl "$1" state --watch; sleep 1; done >>"/tmp/$1/states" & }
 
 # ctl NAME ORDER...: roomctl for that one; prints its JSON.
 ctl() {
@@ -83,8 +86,8 @@ order() {
 camera() { echo -n vivid.0 >"/sys/bus/platform/drivers/vivid/$1"; }
 # snd-aloop, the sound card: what is played into its device 0 is captured from its device 1, and the other way round.
 card() { echo -n snd_aloop.0 >"/sys/bus/platform/drivers/snd_aloop/$1"; }
-# Somebody speaks into the microphone: the tone is played, over and over, for as long as the card is there.
-speak() { while aplay -q -D plughw:Loopback,0 /share/tone.wav; do :; done & }
+# Somebody speaks into the microphone: the tone is played, over and over, whenever the card is there.
+speak() { while :; do aplay -q -D plughw:Loopback,0 /share/tone.wav || sleep 0.5; done 2>/dev/null & }
 
 # Ends every roomd as a service manager would, and brings home what they have made.
 finish() {

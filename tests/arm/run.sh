@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Boots the emulated board once for each scenario, and judges what it has brought back.
 #
-#   tests/arm/run.sh [SCENARIO...]      all of scenarios/ without arguments
+#   tests/arm/run.sh [SCENARIO...]      all of scenarios/ and systemd/ without arguments
 #
 # What came back from a scenario that failed is kept, and its folder named.
 set -euo pipefail
@@ -10,12 +10,16 @@ cd "$(dirname "$0")"
 limit=300
 
 boot() {
-  local share=$1 scenario=$2
+  local share=$1 scenario=$2 system=()
+  local parameters="console=ttyAMA0 quiet panic=-1 limit=$((limit - 60))"
+  if [ -e "systemd/$scenario.sh" ]; then
+    system=(-drive "if=virtio,format=raw,file=$root,snapshot=on")
+    parameters+=" system=1"
+  fi
   timeout -k 10 "$limit" qemu-system-aarch64 -M virt,gic-version=3 -cpu cortex-a72 -smp 2 -m 1024 \
     -accel tcg,thread=multi -nodefaults -nographic -nic none -no-reboot -serial "file:$share/results/console.log" \
     -kernel "$image/vmlinuz" -initrd "$image/initramfs.gz" \
-    -append "console=ttyAMA0 quiet panic=-1 scenario=$scenario limit=$((limit - 60))" \
-    -virtfs "local,path=$share,mount_tag=share,security_model=none,id=share"
+    -append "$parameters" "${system[@]}" -virtfs "local,path=$share,mount_tag=share,security_model=none,id=share"
 }
 
 # Whether the scenario ended well in the guest, and its evidence convinces.
@@ -31,18 +35,20 @@ judge() {
 }
 
 image=$(./image.sh)
+root=$(./root.sh)
 programs=$(./build.sh)
 work=$(mktemp -d "${TMPDIR:-/tmp}/board.XXXXXX")
 scenarios=("$@")
-[ ${#scenarios[@]} -gt 0 ] || mapfile -t scenarios < <(basename -s .sh scenarios/*.sh)
+[ ${#scenarios[@]} -gt 0 ] || mapfile -t scenarios < <(basename -s .sh scenarios/*.sh systemd/*.sh)
 python3 check.py tone "$work/tone.wav"
 
 failed=()
 for scenario in "${scenarios[@]}"; do
   share=$work/$scenario
-  mkdir -p "$share"/{bin,guest,results}
-  cp "$programs/roomd" "$programs/roomctl" "$share/bin/"
-  cp guest.sh "scenarios/$scenario.sh" "$share/guest/"
+  mkdir -p "$share"/{guest,results}
+  make --no-print-directory -s -C ../.. install DESTDIR="$share/tree" BIN="$programs"
+  cp guest.sh "$share/guest/"
+  cp "$(find scenarios systemd -name "$scenario.sh" | grep .)" "$share/guest/scenario.sh"
   cp "$work/tone.wav" "$share/"
   printf '\n=== %s\n' "$scenario"
   began=$SECONDS

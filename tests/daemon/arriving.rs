@@ -63,9 +63,10 @@ fn a_box_that_starts_without_network_or_broker_takes_both_as_they_appear() {
     });
     assert!(roomd.log().contains("no interface has this address yet"), "{}", roomd.log());
 
-    nowhere.inside(&["link", "add", "late", "type", "dummy"]);
+    nowhere.inside(&["link", "add", "late", "type", "veth", "peer", "name", "other"]);
     nowhere.inside(&["addr", "add", &format!("{ADDRESS}/24"), "dev", "late"]);
     nowhere.inside(&["link", "set", "late", "up"]);
+    nowhere.inside(&["link", "set", "other", "up"]);
     let broker = broker(&nowhere, roomd.path("mosquitto.conf"));
     // Over TLS at the new address, by the box's own authority: the certificate has learnt the address.
     let authority = roomd.path("state/ca.crt");

@@ -137,7 +137,7 @@ fn nginx_gets_every_frame_of_a_minute_and_a_port_nobody_listens_on_says_why_and_
     pass(&mut roomd, 60);
     let (heard, refused) = (destination(&roomd, 0), destination(&roomd, 1));
     assert_eq!((&heard["status"], &heard["last_error"]), (&json!("live"), &Value::Null), "{heard}");
-    assert!(heard["bytes_acked"].as_u64().is_some_and(|bytes| bytes > 5_000_000), "{heard}");
+    assert!(heard["bytes_acked"].as_u64().is_some_and(|bytes| bytes > 1_000_000), "{heard}");
     assert_eq!(refused["url"], unheard);
     assert!(refused["last_error"].as_str().is_some_and(|error| error.contains("refused")), "{refused}");
     assert!(refused["next_try"].as_str().is_some() || refused["status"] == "connecting", "{refused}");
@@ -159,7 +159,13 @@ fn nginx_gets_every_frame_of_a_minute_and_a_port_nobody_listens_on_says_why_and_
     assert_eq!(told(&roomd, &nginx.url(), "lost"), 0);
     assert!(pictures >= 60 * 15, "{pictures} pictures of a minute");
     assert_whole(&files[0]);
-    assert!(nginx.log().contains("deleteStream"), "the stream's end is told");
+    let log = nginx.log();
+    let after = log.split_once("publish: name=").expect("nginx was published to").1;
+    let (ended, hung_up) = (after.find("deleteStream"), after.find("disconnect"));
+    assert!(
+        ended.is_some() && ended < hung_up.or(Some(usize::MAX)),
+        "the stream's end is told first: {after}"
+    );
     roomd.stop();
 }
 
@@ -233,7 +239,7 @@ fn orders_are_refused_repeated_replaced_and_kept_over_a_kill() {
     let _gate = gate::undisturbed();
     let (nginx, broker) = (Nginx::start(None), Broker::start());
     let mut roomd = Roomd::start(&broker.config());
-    let id = roomd.ask(&["info"])["data"]["id"].as_str().expect("an id").to_owned();
+    let id = roomd.ask(&["info"])["id"].as_str().expect("an id").to_owned();
     let none = roomd.ctl(&["live", "on"]);
     let text = String::from_utf8_lossy(&none.stdout).into_owned();
     assert!(text.contains("bad_request") && text.contains("live.destinations"), "{text}");

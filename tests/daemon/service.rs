@@ -49,6 +49,8 @@ fn every_unit_is_valid_and_a_box_with_nothing_at_all_starts() {
     world.wait_for("the unit to be active", |world| world.show("roomd.service", "ActiveState") == "active");
     assert_eq!(world.show("roomd.service", "NRestarts"), "0");
     assert_ne!(world.show("roomd-provision.service", "ExecMainStatus"), "0", "it was tried");
+    let owner = world.must(&["stat", "-c", "%U", "/var/lib/roomd", "/var/lib/roomd/keys.toml"]);
+    assert_eq!(owner, "roomd\nroomd", "enrolment, which is root's, leaves the state to the daemon");
     assert_eq!(world.ask(&["join", "lobby"])["ok"], true);
     world.wait_for("the line for people", |world| {
         world.show("roomd.service", "StatusText").starts_with("in lobby")
@@ -112,7 +114,7 @@ echo "credential=$(cat "$CREDENTIALS_DIRECTORY/mqtt.password")"
 echo "other credentials=$(ls "$CREDENTIALS_DIRECTORY" | grep -v '^mqtt.password$' || echo none)"
 echo "file of the group video=$(cat /opt/video)"
 echo "device of another class=$(fails sh -c ': < /dev/other')"
-echo "/etc=$(fails touch /etc/roomd/touched)"
+echo "/etc=$(fails touch /etc/roomd/roomd.toml)"
 echo "home=$(fails ls /root/.)"
 echo "/var/lib/roomd=$(touch /var/lib/roomd/touched && echo written)"
 echo "new namespace=$(fails unshare --user true)"

@@ -9,11 +9,14 @@ use std::sync::OnceLock;
 pub const RATE: usize = 48_000;
 /// What the far end says; it says it again every [`EVERY`] samples.
 const FAR: &str = "Good morning everybody, I hope that you can hear me well. We have four points for today, and I would \
-    like to begin with the budget, because it took us so long the last time. Please look at the second page of the \
-    paper that I sent you yesterday evening, there you will find the numbers of the spring quarter.";
+    like to begin with the budget, because it took so long the last time. Please look at the second page of the \
+    paper that I sent you yesterday, there you will find the numbers of this spring.";
 const NEAR: &str = "Sorry to interrupt you, but the second page is missing here. Could you send the paper once more? \
     We would also need the old figures beside the new ones, otherwise nobody can compare them.";
 const EVERY: usize = RATE * 31 / 2;
+/// Largest noise of the microphone itself.
+pub const SENSOR_NOISE: f32 = 0.0008;
+const SECONDS: usize = 60;
 /// When somebody speaks at the near end, in seconds: while the far end speaks, and alone.
 pub const DOUBLE_TALK: usize = 34;
 pub const ALONE: usize = 49;
@@ -38,20 +41,21 @@ pub struct Scene {
     pub near: Vec<f32>,
 }
 
-pub const SECONDS: usize = 60;
-
-pub fn scene(room: Room) -> Scene {
-    let (far, near) = speech();
-    let mut played = vec![0.0; SECONDS * RATE];
-    for start in (0..played.len()).step_by(EVERY) {
-        put(&mut played, start, far);
+impl Scene {
+    /// In `room`.
+    pub fn new(room: Room) -> Scene {
+        let (far, near) = speech();
+        let mut played = vec![0.0; SECONDS * RATE];
+        for start in (0..played.len()).step_by(EVERY) {
+            put(&mut played, start, far);
+        }
+        // The near end speaks alone then.
+        played[(ALONE - 2) * RATE..].fill(0.0);
+        let mut said = vec![0.0; SECONDS * RATE];
+        put(&mut said, DOUBLE_TALK * RATE, near);
+        put(&mut said, ALONE * RATE, near);
+        Scene { echo: room.echo(&played), played, near: said }
     }
-    // The far end is silent while the near end speaks alone.
-    played[(ALONE - 2) * RATE..].fill(0.0);
-    let mut said = vec![0.0; SECONDS * RATE];
-    put(&mut said, DOUBLE_TALK * RATE, near);
-    put(&mut said, ALONE * RATE, near);
-    Scene { echo: room.echo(&played), played, near: said }
 }
 
 fn put(into: &mut [f32], at: usize, what: &[f32]) {
@@ -119,7 +123,9 @@ fn spoken(voice: &str, text: &str, rms: f32) -> Vec<f32> {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .unwrap_or_else(|error| panic!("{program} does not start ({error}): scripts/install.sh test installs it"));
+            .unwrap_or_else(|error| {
+                panic!("{program} does not start ({error}): scripts/install.sh test installs it")
+            });
         let (mut pipe, input) = (child.stdin.take().expect("piped"), input.to_vec());
         let feed = std::thread::spawn(move || pipe.write_all(&input));
         let output = child.wait_with_output().expect("its output is read");
@@ -128,11 +134,8 @@ fn spoken(voice: &str, text: &str, rms: f32) -> Vec<f32> {
         output.stdout
     };
     let wav = run("espeak-ng", &["-v", voice, "--stdin", "--stdout"], text.as_bytes());
-    let raw = run(
-        "ffmpeg",
-        &["-v", "error", "-i", "-", "-ar", "48000", "-ac", "1", "-f", "s16le", "-"],
-        &wav,
-    );
+    let raw =
+        run("ffmpeg", &["-v", "error", "-i", "-", "-ar", "48000", "-ac", "1", "-f", "s16le", "-"], &wav);
     let samples: Vec<f32> =
         raw.as_chunks::<2>().0.iter().map(|bytes| f32::from(i16::from_le_bytes(*bytes)) / 32_768.0).collect();
     assert!(samples.len() > 5 * RATE && samples.len() < EVERY, "{} samples of speech", samples.len());

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { NewestState, participantCount } from "../src/box/state";
-import { destinationWords, deviceWords, liveWords, recordingWords, roomWords, sentence } from "../src/box/words";
+import { destinationWords, deviceWords, levelWords, liveWords, recordingWords, roomWords, sentence } from "../src/box/words";
 
 const START = Date.UTC(2025, 0, 1, 10, 0, 0);
 
@@ -36,6 +36,18 @@ describe("the box's state in words", () => {
     expect(deviceWords({ status: "running", device: "hw:1", muted: true })).toEqual({ text: "Muted", detail: "hw:1", tone: "warn" });
     expect(deviceWords({ status: "failed", reason: "unplugged" })).toEqual({ text: "Failed, trying again", detail: "Unplugged", tone: "bad" });
     expect(deviceWords(undefined).text).toBe("Unknown");
+  });
+
+  it("names the device beside why it failed", () => {
+    const words = deviceWords({ status: "failed", device: "/dev/video0 (HD Webcam)", reason: "it is in use" });
+    expect(words.detail).toBe("It is in use · /dev/video0 (HD Webcam)");
+  });
+
+  it("says how loud the microphone is by the last second's peak, and that nobody hears it while muted", () => {
+    expect(levelWords({ dbov: -50, peak_dbov: -22 }, false)).toEqual({ text: "Good, -22 dB", tone: "good" });
+    expect(levelWords({ dbov: -127, peak_dbov: -127 }, false)).toEqual({ text: "No sound", tone: "off" });
+    expect(levelWords({ dbov: -9, peak_dbov: -2 }, false).tone).toBe("warn");
+    expect(levelWords({ dbov: -30, peak_dbov: -30 }, true)).toEqual({ text: "Unheard, -30 dB", tone: "off" });
   });
 
   it("says that a full disk stopped the recording and why a write is tried again", () => {

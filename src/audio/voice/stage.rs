@@ -101,7 +101,8 @@ impl Work {
             Kind::Noise => config.noise_suppression = Some(NoiseSuppression::default()),
             Kind::Gain => {
                 let adaptive_digital = Some(AdaptiveDigital::default());
-                config.gain_controller2 = Some(GainController2 { adaptive_digital, ..GainController2::default() });
+                config.gain_controller2 =
+                    Some(GainController2 { adaptive_digital, ..GainController2::default() });
             }
         }
         let format = StreamConfig::new(AUDIO_RATE, 1);

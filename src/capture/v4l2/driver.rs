@@ -39,7 +39,7 @@ pub trait World {
     fn open(&mut self) -> Result<Self::Opened, CameraError>;
 
     /// The camera's own H.264 cannot be passed on: it is to be opened with another format from now on.
-    fn avoid_h264(&mut self);
+    fn avoid_h264(&mut self) {}
 
     /// Waits at most `at_most`; true, and perhaps earlier, when a camera came or went meanwhile.
     fn wait(&mut self, at_most: Duration) -> bool;
@@ -53,11 +53,13 @@ pub trait Source {
     /// How its pictures are laid out.
     fn format(&self) -> &Format;
 
-    /// The next picture of its encoder shall be an IDR.
+    /// The next picture of its encoder, if it has one, shall be an IDR.
     ///
     /// # Errors
     /// The system's.
-    fn force_keyframe(&mut self) -> io::Result<()>;
+    fn force_keyframe(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 
     /// Waits at most `wait` for a picture and hands it to `take`.
     ///

@@ -1,6 +1,7 @@
 //! `/box/*`: what the page of the box reads and orders.
 
 use std::convert::Infallible;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -12,9 +13,11 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::Stream;
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use tokio::sync::watch;
+use tokio::time::{Interval, MissedTickBehavior, Sleep};
 
 use super::App;
 use super::access::Access;
@@ -22,6 +25,7 @@ use super::listener::Via;
 use super::refusal::Refusal;
 use crate::base::{clock, ids};
 use crate::control::{self, Code, Command, CommandError, Origin, Reply};
+use crate::media::Meter;
 use crate::room::Grant;
 use crate::room::token::Keys;
 
@@ -35,6 +39,8 @@ const GUEST_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 const WATCH_LIFETIME: Duration = Duration::from_secs(60 * 60);
 /// A stream of events ends after this; the browser connects again, and its session is looked at again.
 const EVENTS_LIFETIME: Duration = Duration::from_secs(60 * 60);
+/// How often the microphone's level is looked at for a stream of events; it is sent when it has changed.
+const LEVEL_EVERY: Duration = Duration::from_millis(200);
 
 /// `GET /box/info`.
 pub(super) async fn info(_: Access, State(app): State<Arc<App>>) -> Json<Value> {
@@ -60,28 +66,69 @@ pub(super) async fn state(_: Access, State(app): State<Arc<App>>) -> Response {
     ([(header::CACHE_CONTROL, "no-store")], Json(&*state)).into_response()
 }
 
-/// `GET /box/events`: the state now, and with every change. A reader that is slow misses versions, never the
-/// newest.
+/// `GET /box/events`: `state`, the document now and with every change (a reader that is slow misses versions, never
+/// the newest), and `level`, how loud the microphone is, as it changes.
 pub(super) async fn events(
     _: Access,
     State(app): State<Arc<App>>,
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     let mut state = app.deps.control.state();
     state.mark_changed();
+    let mut look = tokio::time::interval(LEVEL_EVERY);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let end = Box::pin(tokio::time::sleep(EVENTS_LIFETIME));
+    let following = Following { state, meter: app.deps.meter.clone(), look, level: Level::default(), end };
     let shutdown = app.shutdown.clone();
     let stream =
-        futures_util::stream::unfold((state, end, shutdown), |(mut state, mut end, shutdown)| async move {
-            tokio::select! {
-                changed = state.changed() => changed.ok()?,
-                () = &mut end => return None,
+        futures_util::stream::unfold((following, shutdown), |(mut following, shutdown)| async move {
+            let event = tokio::select! {
+                event = following.next() => event?,
                 () = shutdown.cancelled() => return None,
-            }
-            let document = state.borrow_and_update().clone();
-            let event = Event::default().event("state").json_data(&*document).ok()?;
-            Some((Ok(event), (state, end, shutdown)))
+            };
+            Some((Ok(event), (following, shutdown)))
         });
     Sse::new(stream).keep_alive(KeepAlive::new().interval(Duration::from_secs(15)))
+}
+
+/// How loud the microphone is: dBov, 0 the loudest, -127 silence.
+#[derive(Default, PartialEq, Serialize)]
+struct Level {
+    dbov: i16,
+    peak_dbov: i16,
+}
+
+/// What one stream of events follows.
+struct Following {
+    state: watch::Receiver<Arc<control::State>>,
+    meter: Meter,
+    look: Interval,
+    /// As last sent.
+    level: Level,
+    end: Pin<Box<Sleep>>,
+}
+
+impl Following {
+    async fn next(&mut self) -> Option<Event> {
+        loop {
+            tokio::select! {
+                changed = self.state.changed() => {
+                    changed.ok()?;
+                    let document = self.state.borrow_and_update().clone();
+                    return Event::default().event("state").json_data(&*document).ok();
+                }
+                _ = self.look.tick() => {
+                    let (dbov, peak_dbov) = (self.meter.dbov(), self.meter.peak_dbov());
+                    let level = Level { dbov: -i16::from(dbov), peak_dbov: -i16::from(peak_dbov) };
+                    if level != self.level {
+                        let event = Event::default().event("level").json_data(&level).ok();
+                        self.level = level;
+                        return event;
+                    }
+                }
+                () = &mut self.end => return None,
+            }
+        }
+    }
 }
 
 /// `GET /box/picture.jpg`.

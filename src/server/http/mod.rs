@@ -39,7 +39,7 @@ use super::admin::Admin;
 use super::tls::{Source, Tls, TlsError};
 use crate::base::{Shutdown, clock};
 use crate::control::ControlHandle;
-use crate::media::LatestPicture;
+use crate::media::{LatestPicture, Meter};
 use crate::room::token::Keys;
 
 pub use access::{token_of, token_of_parts};
@@ -78,6 +78,8 @@ pub struct Deps {
     pub control: ControlHandle,
     /// The newest camera picture.
     pub picture: LatestPicture,
+    /// How loud the microphone is.
+    pub meter: Meter,
     /// Lists the recordings, newest first. Called on a thread that may block.
     pub recordings: Recordings,
     /// Verifies and mints tokens.

@@ -19,7 +19,6 @@ wait_for "the microphone to be gone" device_is box microphone failed
 wait_for "everybody to have let go of the card" test -e /tmp/unbound
 sleep 5
 card bind
-speak
 wait_for "the microphone again" device_is box microphone running
 sleep 5
 order box record off

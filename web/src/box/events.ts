@@ -1,7 +1,7 @@
 /** The stream of states: comes back by itself and always says whether it stands. */
 import { retryDelayMs } from "../shared/retry";
 import { BoxError, getState } from "./api";
-import { NewestState, type State } from "./state";
+import { NewestState, type Level, type State } from "./state";
 
 /** A stream that says nothing this long is asked about by a plain request. */
 const SILENCE_MS = 10_000;
@@ -9,6 +9,7 @@ const CHECK_ANSWER_MS = 5000;
 
 export interface StreamListener {
   onState(state: State): void;
+  onLevel(level: Level): void;
   /** False as soon as the box does not answer, true again with the next state. */
   onConnected(connected: boolean): void;
   onUnauthorized(): void;
@@ -39,6 +40,10 @@ export class StateStream {
     const source = new EventSource("/box/events");
     this.source = source;
     source.addEventListener("state", (event) => this.receive(event as MessageEvent<string>));
+    source.addEventListener("level", (event) => {
+      const level = parsed<Level>(event as MessageEvent<string>);
+      if (level) this.listener.onLevel(level);
+    });
     // The browser's own retry gives up for good on any answer but 200; ours does not.
     source.addEventListener("error", () => {
       source.close();
@@ -48,13 +53,8 @@ export class StateStream {
   }
 
   private receive(event: MessageEvent<string>): void {
-    let state: State;
-    try {
-      state = JSON.parse(event.data) as State;
-    } catch {
-      return;
-    }
-    this.accept(state);
+    const state = parsed<State>(event);
+    if (state) this.accept(state);
   }
 
   private accept(state: State): void {
@@ -115,5 +115,13 @@ export class StateStream {
       return;
     }
     this.lost();
+  }
+}
+
+function parsed<T>(event: MessageEvent<string>): T | undefined {
+  try {
+    return JSON.parse(event.data) as T;
+  } catch {
+    return undefined;
   }
 }

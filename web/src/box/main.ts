@@ -2,6 +2,7 @@
 import { byId } from "../shared/dom";
 import { BoxError, getInfo } from "./api";
 import { StateStream } from "./events";
+import { LevelMeter } from "./level";
 import { LiveCard } from "./live-card";
 import { Panel } from "./panel";
 import { Picture } from "./picture";
@@ -13,6 +14,7 @@ const box: Box = { info: undefined, state: undefined, connected: false, clockAhe
 const panel = new Panel(box);
 const roomCard = new RoomCard(box, panel);
 const liveCard = new LiveCard(box, panel);
+const level = new LevelMeter(box);
 const recordings = new Recordings();
 const picture = new Picture(() => (box.info ? `box-${box.info.id}` : undefined));
 
@@ -20,6 +22,7 @@ function render(): void {
   panel.render();
   roomCard.render();
   liveCard.render();
+  level.render();
 }
 
 function onState(state: State): void {
@@ -70,7 +73,7 @@ async function start(): Promise<void> {
     box.state = undefined;
   }
   byId("app").hidden = false;
-  new StateStream({ onState, onConnected, onUnauthorized: signedOut }).start();
+  new StateStream({ onState, onLevel: (now) => level.show(now), onConnected, onUnauthorized: signedOut }).start();
   picture.start();
   // Running times move without news from the box.
   setInterval(() => {

@@ -27,6 +27,13 @@ export interface DeviceState {
   muted?: boolean;
 }
 
+/** How loud the microphone is, silenced or not: 0 is the loudest, -127 silence. */
+export interface Level {
+  dbov: number;
+  /** Of the last second. */
+  peak_dbov: number;
+}
+
 export interface LiveDestination {
   url: string;
   status: string;

@@ -3,6 +3,7 @@ import { count, formatBytes, formatDuration, parseTime } from "../shared/format"
 import {
   participantCount,
   type DeviceState,
+  type Level,
   type LiveDestination,
   type RecordingState,
   type RoomState,
@@ -39,7 +40,8 @@ export function roomWords(room: RoomState | null): Words {
 
 export function deviceWords(device: DeviceState | undefined): Words {
   if (!device) return { text: "Unknown", tone: "off" };
-  const detail = device.reason ? sentence(device.reason) : deviceDetail(device);
+  const parts = [device.reason ? sentence(device.reason) : "", deviceDetail(device)];
+  const detail = parts.filter((part) => part !== "").join(" · ");
   const more = detail === "" ? {} : { detail };
   switch (device.status) {
     case "running":
@@ -62,6 +64,15 @@ function deviceDetail(device: DeviceState): string {
   const shape =
     typeof format === "string" ? format : format && format.width ? `${format.width}x${format.height}` : "";
   return [device.device, shape].filter((part) => part).join(", ");
+}
+
+/** Loudness by the peak of the last second: a word that jumps with every syllable tells nothing. */
+export function levelWords(level: Level, muted: boolean): Words {
+  const peak = level.peak_dbov;
+  const [word, tone]: [string, Tone] =
+    peak <= -70 ? ["No sound", "off"] : peak <= -45 ? ["Quiet", "good"] : peak <= -6 ? ["Good", "good"] : ["Too loud", "warn"];
+  const loud = peak <= -127 ? "" : `, ${peak} dB`;
+  return muted ? { text: `Unheard${loud}`, tone: "off" } : { text: `${word}${loud}`, tone };
 }
 
 /** `now` is the box's own time, milliseconds since 1970. */

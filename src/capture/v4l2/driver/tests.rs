@@ -139,8 +139,6 @@ impl World for Simulated {
         })
     }
 
-    fn avoid_h264(&mut self) {}
-
     fn wait(&mut self, at_most: Duration) -> bool {
         self.clock.advance((at_most.as_millis() as u64).max(1));
         let before = std::mem::replace(&mut self.nodes, (self.is)(self.clock.now.get()) != Is::Gone);
@@ -155,10 +153,6 @@ impl Source for Running {
 
     fn format(&self) -> &Format {
         &self.format
-    }
-
-    fn force_keyframe(&mut self) -> io::Result<()> {
-        unreachable!("it does not encode")
     }
 
     fn next(&mut self, wait: Duration, take: &mut dyn FnMut(Captured)) -> io::Result<()> {

@@ -27,6 +27,7 @@ struct Service {
     keys: Arc<Keys>,
     health: Health,
     picture: LatestPicture,
+    meter: Meter,
     state: StatePublisher,
     orders: mpsc::Receiver<Order>,
     shutdown: Shutdown,
@@ -61,9 +62,11 @@ async fn started(change: impl FnOnce(&mut Config)) -> Result<Service, Error> {
     std::fs::write(&file, (0..=255).collect::<Vec<u8>>()).unwrap();
     let (admin, health, picture, shutdown) =
         (Admin::default(), Health::default(), LatestPicture::default(), Shutdown::new());
+    let meter = Meter::default();
     let deps = Deps {
         control,
         picture: picture.clone(),
+        meter: meter.clone(),
         recordings: Arc::new(move || {
             let entry = |id: &str, path: &std::path::Path| RecordingEntry {
                 id: id.into(),
@@ -84,7 +87,7 @@ async fn started(change: impl FnOnce(&mut Config)) -> Result<Service, Error> {
         rtc: Router::new().route("/rtc", get(echo)).route("/panics", get(panicking)),
     };
     let http = start(config, deps, shutdown.clone()).await?;
-    Ok(Service { http, admin, keys, health, picture, state, orders, shutdown, dir })
+    Ok(Service { http, admin, keys, health, picture, meter, state, orders, shutdown, dir })
 }
 
 /// Sends back one message.

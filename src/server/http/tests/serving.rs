@@ -110,6 +110,9 @@ async fn events_bring_the_state_now_and_on_every_change_and_end_with_the_box() {
     until(&mut stream, "\"seq\":1").await;
     server.state.update(|state| state.microphone.muted = true);
     until(&mut stream, "\"seq\":2").await;
+    server.meter.show(&[3_277; 960]);
+    until(&mut stream, "event: level").await;
+    until(&mut stream, r#"{"dbov":-20,"peak_dbov":-20}"#).await;
     server.shutdown.cancel();
     let mut rest = Vec::new();
     let ended = tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut rest)).await;
