@@ -15,6 +15,7 @@ for film in "$ROOMD_TEST_FILM" "$camera"; do
   echo "== from frames in memory to encoded stream and MP4, against GStreamer: $film"
   ROOMD_TEST_FILM=$film cargo bench --locked --bench spine
 done
+cargo bench --locked --bench spine -- voice
 for source in test "file:$camera" "file:$ROOMD_TEST_FILM"; do
   echo "== a box in a call, source $source"
   "$parts/venv/bin/python" benches/call.py "$target/release/roomd" "$source" 20

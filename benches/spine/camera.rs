@@ -247,6 +247,8 @@ impl World for Machine {
         Ok(Replay { clip: self.0.clone(), camera, format, start: clock::now(), next: 0 })
     }
 
+    fn avoid_h264(&mut self) {}
+
     fn wait(&mut self, at_most: Duration) -> bool {
         clock::sleep_until(clock::now() + at_most);
         false
@@ -268,6 +270,10 @@ impl Source for Replay {
 
     fn format(&self) -> &Format {
         &self.format
+    }
+
+    fn force_keyframe(&mut self) -> io::Result<()> {
+        Ok(())
     }
 
     fn next(&mut self, _: Duration, take: &mut dyn FnMut(Captured)) -> io::Result<()> {

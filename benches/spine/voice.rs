@@ -47,7 +47,8 @@ fn babble(n: u32, pitch: f32) -> Box<[i16; FRAME_SAMPLES]> {
         noise ^= noise << 17;
         let seconds = (n as usize * FRAME_SAMPLES + at) as f32 / 48_000.0;
         let syllable = (seconds * 4.0 * std::f32::consts::PI).sin().max(0.0);
-        let tone: f32 = (1..12).map(|k| (seconds * pitch * k as f32 * 6.2832).sin() / k as f32).sum();
+        let tone: f32 =
+            (1..12).map(|k| (seconds * pitch * k as f32 * std::f32::consts::TAU).sin() / k as f32).sum();
         (tone * syllable * 3_000.0) as i16 + (noise >> 58) as i16
     };
     Box::new(std::array::from_fn(sample))

@@ -126,10 +126,10 @@ pub struct SoundOut {
     pub voice: Voice,
     /// How the microphone is.
     pub report: DeviceReport,
-    /// What its sound card has been through.
-    pub card: CardStats,
     /// How the silence begins and ends.
     pub fade: MuteFade,
+    /// What its sound card has been through.
+    pub card: CardStats,
     /// Beaten by each frame, as in [`PictureOut`].
     pub pulse: Arc<Pulse>,
 }
@@ -142,8 +142,8 @@ impl Default for SoundOut {
             meter: Meter::default(),
             voice: Voice::default(),
             report: DeviceReport::default(),
-            card: CardStats::default(),
             fade: MuteFade::default(),
+            card: CardStats::default(),
             pulse: Arc::new(Pulse::told("capture-audio")),
         }
     }

@@ -104,7 +104,7 @@ fn destinations_are_read_and_what_is_wrong_with_them_is_said_without_showing_the
     let live = load_text(good, &[]).unwrap().live;
     assert_eq!(live.destinations[0].url.to_string(), "rtmps://a/live");
     assert_eq!((live.destinations.len(), live.ca_file.as_deref()), (1, Some(Path::new("/ca"))));
-    let many = vec!["{url = \"rtmp://a/b\", stream_key_file = \"/k\"}"; 9].join(", ");
+    let many = ["{url = \"rtmp://a/b\", stream_key_file = \"/k\"}"; 9].join(", ");
     for (bad, word) in [
         ("\"s3cret\"", "a list of"),
         ("[{url = \"rtmp://a/live\", stream_key = \"s3cret\"}]", "number 1: allowed is"),

@@ -204,7 +204,7 @@ mod tests {
         assert!(
             matches!(&set, Ok(Command::LiveSet(set)) if set.on) && !format!("{set:?}").contains("s3cret")
         );
-        let nine = vec![output; 9].join(",");
+        let nine = [output; 9].join(",");
         for outputs in [
             format!("[{output},{output}]"),
             format!("[{nine}]"),

@@ -161,7 +161,7 @@ mod tests {
         assert_eq!((reply.code, reply.retryable), (Code::Upstream, true));
         assert!(reply.message.contains("cannot connect: refused"), "{}", reply.message);
         let waiting = report(LiveStatus::Connecting, None);
-        assert_eq!(answer(&[waiting.clone()], false).code, Code::Timeout);
+        assert_eq!(answer(std::slice::from_ref(&waiting), false).code, Code::Timeout);
         assert!(was_tried(&refused) && !was_tried(&waiting));
     }
 }

@@ -67,6 +67,7 @@ impl Default for MediaHub {
             sound: SoundOut::default(),
             mixer: Mixer::default(),
             speaker: DeviceReport::default(),
+            speaker_card: CardStats::default(),
         }
     }
 }

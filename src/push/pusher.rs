@@ -64,6 +64,8 @@ impl Pusher {
     /// From now on to exactly these, each once. Those that are pushed to already go on undisturbed; the others are
     /// started, or taken leave of (see [`Pusher::left`]).
     pub fn set(&mut self, destinations: Vec<Destination>) {
+        // Those that were ended by earlier orders and have ended since.
+        while self.leaving.try_join_next().is_some() {}
         let mut before = std::mem::take(&mut self.running);
         for destination in destinations {
             let at = before.iter().position(|running| running.destination == destination);
@@ -96,7 +98,7 @@ impl Pusher {
         Running { id, destination, stop, task: tokio::spawn(task::run(job)) }
     }
 
-    /// Waits until all that was ended is ended, at most 4 s; what came of each.
+    /// Waits until all that was ended is ended, at most 4 s; what came of each, in the order in which they began.
     pub async fn left(&mut self) -> Vec<Report> {
         let mut reports = Vec::new();
         let leaving = async {
@@ -108,6 +110,7 @@ impl Pusher {
             tracing::warn!("a destination did not end in time, cutting it off");
             self.leaving.shutdown().await;
         }
+        reports.sort_by_key(|report: &Report| report.id);
         reports
     }
 }

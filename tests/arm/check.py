@@ -5,6 +5,7 @@
 """
 
 import array
+import itertools
 import json
 import math
 import pathlib
@@ -180,9 +181,14 @@ def capture(results):
 
 def card(results):
     lost_and_back(results, "microphone")
+    lost_and_back(results, "speaker")
     file = recording(results)
-    seen = order(windows(sound(file), TONE), ("tone", "silence"))
-    must(seen[:1] == ["tone"] and seen[-1:] == ["tone"] and "silence" in seen, f"the sound is {seen}")
+    labels = windows(sound(file), TONE)
+    longest = max(len(list(run)) if label == "silence" else 0 for label, run in itertools.groupby(labels))
+    text = "".join("_" if label == "silence" else "t" if label == "tone" else "." for label in labels)
+    before, _, after = text.partition("_" * longest)
+    must(longest > 40, f"silence for {longest / 20} s while the card was away: {text}")
+    must(before.count("t") > 20 and after.count("t") > 20, "the tone before and after it")
 
 
 def playback(results):

@@ -81,7 +81,7 @@ impl Room {
         let mut noise = Noise(0x2545_f491_4f6c_dd1d);
         let decay = |n: usize| (-3.0 * LN_10 * n as f32 / (self.rt60 * RATE as f32)).exp();
         let length = (self.rt60 * RATE as f32) as usize;
-        let mut taps: Vec<(usize, f32)> = (0..length).map(|n| (n, noise.next() * decay(n))).collect();
+        let mut taps: Vec<(usize, f32)> = (0..length).map(|n| (n, noise.sample() * decay(n))).collect();
         taps[..RATE / 500].iter_mut().for_each(|(_, gain)| *gain *= 2.0);
         taps[0].1 = 3.0;
         taps.sort_by(|a, b| b.1.abs().total_cmp(&a.1.abs()));
@@ -102,7 +102,7 @@ pub struct Noise(pub u64);
 
 impl Noise {
     /// -1 to 1.
-    pub fn next(&mut self) -> f32 {
+    pub fn sample(&mut self) -> f32 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;

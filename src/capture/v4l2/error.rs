@@ -35,6 +35,12 @@ pub enum CameraError {
         /// The path.
         device: String,
     },
+    /// Its pictures need more of the USB bus than others leave.
+    #[error("{device} finds no room on its USB bus (is another camera on it?)")]
+    NoRoom {
+        /// Path and name.
+        device: String,
+    },
     /// It was there, and is not any more.
     #[error("{device} was unplugged")]
     Unplugged {
@@ -88,6 +94,7 @@ impl CameraError {
         match error.raw_os_error() {
             Some(libc::ENOENT) => CameraError::Missing { device },
             Some(libc::ENODEV | libc::ENXIO) => CameraError::Unplugged { device },
+            Some(libc::ENOSPC) => CameraError::NoRoom { device },
             Some(libc::EBUSY) => CameraError::Busy { device },
             Some(libc::EACCES | libc::EPERM) => CameraError::Denied { device },
             Some(libc::ENOTTY | libc::ENOTDIR) => CameraError::NotACamera { device },
@@ -110,6 +117,7 @@ mod tests {
         assert_eq!(text(libc::ENOENT), "/dev/video0 is not connected");
         assert_eq!(text(libc::ENODEV), "/dev/video0 was unplugged");
         assert!(text(libc::EACCES).contains("group \"video\""));
-        assert!(text(libc::ENOSPC).starts_with("/dev/video0: starting it: "), "{}", text(libc::ENOSPC));
+        assert!(text(libc::ENOSPC).contains("USB bus"));
+        assert!(text(libc::EPROTO).starts_with("/dev/video0: starting it: "), "{}", text(libc::EPROTO));
     }
 }

@@ -4,7 +4,7 @@
 //! Two threads use it: that of the device shows pictures and tells what fails, and may hang in a driver; the other
 //! keeps the time, and shows the slate.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -34,7 +34,6 @@ pub fn stall_after(fps: f64) -> Duration {
 /// See the module's text.
 pub struct Show {
     out: PictureOut,
-    closed: AtomicBool,
     inner: Mutex<Inner>,
 }
 
@@ -43,7 +42,8 @@ struct Inner {
     state: State,
     /// PTS of the last picture or slate.
     last: Option<MediaTime>,
-    slate_due: MediaTime,
+    /// Nothing is shown any more.
+    closed: bool,
 }
 
 enum State {
@@ -59,8 +59,8 @@ impl Show {
     /// Shows into `out`, from `now` on.
     pub fn new(config: &Config, out: &PictureOut, now: MediaTime) -> Self {
         let slate = Slate::new(config.size, &config.name);
-        let inner = Inner { slate, state: State::Starting(now), last: None, slate_due: now };
-        Show { out: out.clone(), closed: AtomicBool::new(false), inner: Mutex::new(inner) }
+        let inner = Inner { slate, state: State::Starting(now), last: None, closed: false };
+        Show { out: out.clone(), inner: Mutex::new(inner) }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -71,7 +71,7 @@ impl Show {
     /// the device's thread ends.
     pub fn picture(&self, frame: VideoFrame, camera: &Camera, now: MediaTime) -> bool {
         let mut inner = self.lock();
-        if self.closed.load(Ordering::Acquire) {
+        if inner.closed {
             return false;
         }
         self.runs(&mut inner, camera, now);
@@ -99,7 +99,7 @@ impl Show {
         now: MediaTime,
     ) -> bool {
         let mut inner = self.lock();
-        if self.closed.load(Ordering::Acquire) {
+        if inner.closed {
             return false;
         }
         self.runs(&mut inner, camera, now);
@@ -130,7 +130,7 @@ impl Show {
     /// There is no camera, because of `reason`.
     pub fn away(&self, reason: CameraError, now: MediaTime) {
         let mut inner = self.lock();
-        if self.closed.load(Ordering::Acquire) {
+        if inner.closed {
             return;
         }
         if matches!(&inner.state, State::Away(before) if *before == reason) {
@@ -139,14 +139,13 @@ impl Show {
         tracing::warn!(%reason, "no camera");
         self.out.report.failed(reason.to_string());
         inner.state = State::Away(reason);
-        inner.slate_due = now;
         self.tick_locked(&mut inner, now);
     }
 
-    /// It is `now`: the slate is shown when it is due. To be called every [`SLATE_EVERY`] at least.
+    /// It is `now`: the slate is shown if there is no camera. To be called every [`SLATE_EVERY`].
     pub fn tick(&self, now: MediaTime) {
         let mut inner = self.lock();
-        if self.closed.load(Ordering::Acquire) {
+        if inner.closed {
             return;
         }
         let silent = match &inner.state {
@@ -167,11 +166,6 @@ impl Show {
             State::Starting(_) => "the camera starts".to_owned(),
             State::Away(reason) => format!("no camera: {reason}"),
         };
-        if now < inner.slate_due {
-            return;
-        }
-        // Half of it, so that a tick which comes a little early is not left out.
-        inner.slate_due = now + SLATE_EVERY / 2;
         let frame = inner.slate.picture(&text, now);
         self.show(inner, frame);
     }
@@ -189,8 +183,7 @@ impl Show {
 
     /// Nothing is shown any more, whoever may still hang in a driver.
     pub fn close(&self) {
-        let _inner = self.lock();
-        self.closed.store(true, Ordering::Release);
+        self.lock().closed = true;
     }
 }
 

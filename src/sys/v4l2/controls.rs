@@ -170,8 +170,8 @@ impl Device {
             (item.id, item.index) = (entry.id, u32::try_from(index).ok()?);
             // SAFETY: no pointers in it.
             unsafe { ioctl(&self.fd, &raw::QUERYMENU, &mut item) }.ok()?;
-            // SAFETY: the union's members are plain numbers, and the control's kind says which it is.
             let text = match of_numbers {
+                // SAFETY: the union's members are plain numbers, and the control's kind says which it is.
                 true => unsafe { item.__bindgen_anon_1.value }.to_string(),
                 // SAFETY: as above.
                 false => super::text_of(&unsafe { item.__bindgen_anon_1.name }),

@@ -9,6 +9,8 @@ size = "320x180"
 fps = 10
 [microphone]
 source = "alsa:hw:CARD=Loopback,DEV=1"
+[speaker]
+sink = "none"
 CONF
 wait_for "the camera" device_is box camera running
 wait_for "the microphone" device_is box microphone running

@@ -8,6 +8,8 @@ size = "320x180"
 fps = 10
 [microphone]
 source = "test"
+[speaker]
+sink = "none"
 CONF
 wait_for "the camera" device_is box camera running
 order box record on

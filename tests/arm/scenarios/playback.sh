@@ -8,6 +8,8 @@ start_roomd speaking <<CONF
 source = "none"
 [microphone]
 source = "test"
+[speaker]
+sink = "none"
 [server]
 listen_tls = ""
 keys_file = "/tmp/keys.toml"

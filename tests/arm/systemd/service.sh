@@ -15,6 +15,8 @@ size = "320x180"
 fps = 10
 [microphone]
 source = "alsa:hw:CARD=Loopback,DEV=1"
+[speaker]
+sink = "alsa:hw:CARD=Loopback,DEV=1"
 CONF
 mkdir -p /tmp/box
 ln -s /run/roomd/control.sock /tmp/box/control.sock
@@ -24,6 +26,7 @@ say "the service is ready"
 follow box
 wait_for "the camera" device_is box camera running
 wait_for "the microphone" device_is box microphone running
+wait_for "the speaker" device_is box speaker running
 order box record on
 sleep 5
 kill -STOP "$(systemctl show -P MainPID roomd)"
