@@ -176,6 +176,7 @@ impl Drop for MixerSource {
     }
 }
 
+/// Packets and a decoder for tests.
 #[cfg(test)]
 pub mod testing {
     use super::*;
