@@ -11,8 +11,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use roomd::audio::Mixer;
-use roomd::base::{Shutdown, clock};
 use roomd::base::units::{Bitrate, Size};
+use roomd::base::{Shutdown, clock};
 use roomd::participant::{self, Config, Event, TokenSource, VideoConfig};
 use roomd::{capture, codec, media};
 use tokio::sync::watch;
