@@ -122,7 +122,8 @@ async fn a_duplicate_is_answered_again_and_run_once_also_while_the_first_still_r
 #[tokio::test]
 async fn only_listed_issuers_may_command() {
     let broker = Broker::start().await;
-    let testbox = TestBox::with(&broker, |config| config.issuers = watch::channel(vec!["alice".to_owned()]).1).await;
+    let testbox =
+        TestBox::with(&broker, |config| config.issuers = watch::channel(vec!["alice".to_owned()]).1).await;
     let mut asker = Asker::connect(&broker).await;
     asker.publish(&command("ping"), "", properties("1")).await;
     let (reply, sent) = asker.reply().await;

@@ -4,8 +4,11 @@
 pub use crate::media::level;
 pub mod card;
 pub mod drift;
+pub mod jitter;
 mod mixer;
 mod voice;
 
-pub use mixer::{Mixer, MixerSource};
+#[cfg(test)]
+pub use mixer::testing;
+pub use mixer::{Decode, Mixer, MixerSource};
 pub use voice::{Voice, VoiceConfig};

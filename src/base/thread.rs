@@ -59,7 +59,10 @@ pub async fn run<T: Send + 'static>(
 ///
 /// # Errors
 /// When the thread cannot be started.
-pub fn start(name: &'static str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, ThreadError> {
+pub fn start(
+    name: &'static str,
+    work: impl FnOnce() + Send + 'static,
+) -> Result<JoinHandle<()>, ThreadError> {
     std::thread::Builder::new()
         .name(name.to_owned())
         .spawn(work)

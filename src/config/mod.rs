@@ -12,9 +12,9 @@ mod settings;
 pub use layers::{Environment, load};
 pub use problem::{ConfigError, Problem};
 pub use settings::{
-    AudioSettings, BoxSettings, CameraSettings, ControlSettings, LiveDestinationSettings, LiveSettings, LogSettings,
-    MqttSettings,
-    RecordingSettings, RoomSettings, RoomToken, ServerSettings, Settings, TlsSettings, VideoSettings,
+    AudioSettings, BoxSettings, CameraSettings, ControlSettings, LiveDestinationSettings, LiveSettings,
+    LogSettings, MqttSettings, RecordingSettings, RoomSettings, RoomToken, ServerSettings, Settings,
+    TlsSettings, VideoSettings,
 };
 
 #[cfg(test)]

@@ -100,7 +100,8 @@ fn later_directories_win_over_the_file_in_the_order_of_names() {
 
 #[test]
 fn destinations_are_read_and_what_is_wrong_with_them_is_said_without_showing_them() {
-    let good = "[live]\ndestinations = [{url = \"rtmps://a/live\", stream_key_file = \"/k\"}]\nca_file = \"/ca\"";
+    let good =
+        "[live]\ndestinations = [{url = \"rtmps://a/live\", stream_key_file = \"/k\"}]\nca_file = \"/ca\"";
     let live = load_text(good, &[]).unwrap().live;
     assert_eq!(live.destinations[0].url.to_string(), "rtmps://a/live");
     assert_eq!((live.destinations.len(), live.ca_file.as_deref()), (1, Some(Path::new("/ca"))));

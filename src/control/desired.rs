@@ -57,8 +57,7 @@ impl Desired {
     /// Key of the microphone's silence (JSON: a boolean).
     pub const MUTED: &'static str = "muted";
     /// Every key.
-    pub const KEYS: [&'static str; 4] =
-        [Desired::ROOM, Desired::RECORDING, Desired::LIVE, Desired::MUTED];
+    pub const KEYS: [&'static str; 4] = [Desired::ROOM, Desired::RECORDING, Desired::LIVE, Desired::MUTED];
 
     /// Takes over what was stored under `key` as `json`. Unknown keys are left alone (a newer roomd's).
     ///

@@ -18,5 +18,6 @@ pub use desired::{Desired, DesiredError, DesiredLive, DesiredRecording};
 pub use handle::{ControlHandle, Order, Origin, StatePublisher, rfc3339};
 pub use reply::{Code, Reply};
 pub use state::{
-    Camera, DeviceStatus, Live, LiveDestination, LiveStatus, Microphone, Recording, RecordingStatus, Room, RoomStatus, Speaker, State,
+    Camera, DeviceStatus, Live, LiveDestination, LiveStatus, Microphone, Recording, RecordingStatus, Room,
+    RoomStatus, Speaker, State,
 };

@@ -153,7 +153,8 @@ mod tests {
             assert!(text.contains(part), "{part:?} in\n{text}");
         }
         let nothing = Vec::new();
-        let none = Devices { cameras: Vec::new(), cards: Vec::new(), encoders: nothing.clone(), problems: nothing };
+        let none =
+            Devices { cameras: Vec::new(), cards: Vec::new(), encoders: nothing.clone(), problems: nothing };
         let sections = ["Cameras", "Microphones", "Speakers", "Encoders"];
         assert_eq!(none.text(), sections.map(|title| format!("{title}\n  none\n\n")).concat());
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 
+use super::metrics::SoundCounters;
 use super::supervise::{Board, Health, Subsystem, supervise};
 use crate::audio::card::CardStats;
 use crate::audio::{Mixer, VoiceConfig};
@@ -45,9 +46,16 @@ pub struct MediaHub {
     pub sound: SoundOut,
     /// What is heard.
     pub mixer: Mixer,
-    /// What the speaker's sound card has been through.
-    pub speaker_card: CardStats,
     speaker: DeviceReport,
+    speaker_card: CardStats,
+}
+
+impl MediaHub {
+    /// What sound has been through, for metrics.
+    pub fn counters(&self) -> SoundCounters {
+        let (microphone, speaker) = (self.sound.card.clone(), self.speaker_card.clone());
+        SoundCounters { microphone, speaker, mixer: self.mixer.clone() }
+    }
 }
 
 impl Default for MediaHub {

@@ -11,6 +11,8 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
 use super::supervise::{Board, Health};
+use crate::audio::Mixer;
+use crate::audio::card::CardStats;
 use crate::control::LiveStatus;
 use crate::media::{Meter, Stream};
 use crate::push;
@@ -23,10 +25,23 @@ pub struct ProcessCollector {
     pub board: Board,
     /// Whose readers may lose access units.
     pub stream: Stream,
+    /// What sound has been through.
+    pub sound: SoundCounters,
     /// Pictures of the camera that were damaged.
     pub damaged: Arc<AtomicU64>,
     /// How loud the microphone is.
     pub meter: Meter,
+}
+
+/// Where the counts of sound come from.
+#[derive(Clone, Debug, Default)]
+pub struct SoundCounters {
+    /// The microphone's card.
+    pub microphone: CardStats,
+    /// The speaker's card.
+    pub speaker: CardStats,
+    /// What is heard of the others.
+    pub mixer: Mixer,
 }
 
 impl Collector for ProcessCollector {
@@ -48,8 +63,36 @@ impl Collector for ProcessCollector {
         let damaged = ConstCounter::new(self.damaged.load(Ordering::Relaxed));
         let kind = damaged.metric_type();
         damaged.encode(encoder.encode_descriptor("roomd_camera_damaged_pictures", about, None, kind)?)?;
-        encode_losses(&mut encoder, &self.stream)
+        encode_losses(&mut encoder, &self.stream)?;
+        encode_sound(&mut encoder, &self.sound)
     }
+}
+
+fn encode_sound(encoder: &mut DescriptorEncoder<'_>, sound: &SoundCounters) -> Result<(), std::fmt::Error> {
+    let sides = [("microphone", &sound.microphone), ("speaker", &sound.speaker)];
+    let counter = ConstCounter::new(0u64).metric_type();
+    let gauge = ConstGauge::new(0.0).metric_type();
+    let about = "Times that a sound card was not served in time";
+    let mut family = encoder.encode_descriptor("roomd_sound_xruns", about, None, counter)?;
+    for (side, card) in sides {
+        ConstCounter::new(card.xruns()).encode(family.encode_family(&[("side", side)])?)?;
+    }
+    let about = "Times that an open sound card failed";
+    let mut family = encoder.encode_descriptor("roomd_sound_card_failures", about, None, counter)?;
+    for (side, card) in sides {
+        ConstCounter::new(card.failures()).encode(family.encode_family(&[("side", side)])?)?;
+    }
+    let about = "How much slower than the media clock a sound card runs";
+    let mut family = encoder.encode_descriptor("roomd_sound_drift_ppm", about, None, gauge)?;
+    for (side, card) in sides {
+        ConstGauge::new(card.drift_ppm()).encode(family.encode_family(&[("side", side)])?)?;
+    }
+    let about = "Received packets in whose place sound was made up";
+    let concealed = ConstCounter::new(sound.mixer.concealed());
+    concealed.encode(encoder.encode_descriptor("roomd_sound_concealed_packets", about, None, counter)?)?;
+    let about = "Longest time for which a participant's packets are held to smooth their jitter";
+    let held = ConstGauge::new(sound.mixer.longest_delay_ms());
+    held.encode(encoder.encode_descriptor("roomd_sound_jitter_buffer_ms", about, None, gauge)?)
 }
 
 /// CPU seconds of each thread by its name, from the scheduler's own clock.
@@ -222,6 +265,7 @@ mod tests {
         registry.register_collector(Box::new(ProcessCollector {
             board: Board::default(),
             stream,
+            sound: SoundCounters::default(),
             damaged: Arc::default(),
             meter,
         }));
@@ -233,6 +277,9 @@ mod tests {
             "roomd_microphone_level_dbov -20\n",
             "roomd_microphone_peak_dbov -20\n",
             "roomd_stream_lost_access_units_total{reader=\"recorder\"} 0",
+            "roomd_sound_xruns_total{side=\"microphone\"} 0",
+            "roomd_sound_drift_ppm{side=\"speaker\"} 0.0",
+            "roomd_sound_jitter_buffer_ms 0.0",
         ] {
             assert!(text.contains(word), "{word} is missing in\n{text}");
         }

@@ -224,6 +224,7 @@ impl Running {
                     collector: ProcessCollector {
                         board: board.clone(),
                         stream: hub.stream.clone(),
+                        sound: hub.counters(),
                         damaged: hub.pictures.damaged.clone(),
                         meter: hub.sound.meter.clone(),
                     },

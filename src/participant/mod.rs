@@ -18,7 +18,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::audio::{Mixer, MixerSource};
+use crate::audio::jitter::Packet;
+use crate::audio::{Decode, Mixer, MixerSource};
 use crate::base::units::{Bitrate, Size};
 use crate::rtc::signal::tls::TlsError;
 use crate::rtc::signal::url::UrlError;
@@ -146,25 +147,25 @@ pub enum Error {
 
 /// Takes the others' sound.
 pub trait Listener: Send + Sync + 'static {
-    /// A place for the sound of one track; dropped when the track ends.
-    fn source(&self, identity: &str, track_sid: &str) -> Box<dyn PcmSink>;
+    /// A place for the packets of one track, to be decoded by `decoder`; dropped when the track ends.
+    fn source(&self, identity: &str, track_sid: &str, decoder: Box<dyn Decode>) -> Box<dyn PacketSink>;
 }
 
-/// Takes one track's sound.
-pub trait PcmSink: Send {
-    /// Samples as they were decoded: 48 kHz, one channel, usually 960 at a time. Must not block.
-    fn push(&mut self, samples: &[i16]);
+/// Takes one track's packets.
+pub trait PacketSink: Send {
+    /// A packet as it came: out of order, late and double ones included. Must not block.
+    fn push(&mut self, packet: Packet);
 }
 
 impl Listener for Mixer {
-    fn source(&self, _identity: &str, _track_sid: &str) -> Box<dyn PcmSink> {
-        Box::new(Mixer::source(self))
+    fn source(&self, _identity: &str, _track_sid: &str, decoder: Box<dyn Decode>) -> Box<dyn PacketSink> {
+        Box::new(Mixer::source(self, decoder))
     }
 }
 
-impl PcmSink for MixerSource {
-    fn push(&mut self, samples: &[i16]) {
-        MixerSource::push(self, samples);
+impl PacketSink for MixerSource {
+    fn push(&mut self, packet: Packet) {
+        MixerSource::push(self, packet);
     }
 }
 

@@ -1,16 +1,14 @@
-//! The others' sound: packets in order, Opus decoded with its repairs, samples to whoever listens.
-
-mod reorder;
+//! The others' sound: received packets go to whoever listens, with an Opus decoder for each track.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
-use std::time::Instant;
 
 use tokio::sync::{mpsc, watch};
 
-use self::reorder::{Reorder, Step};
-use super::{Listener, PcmSink};
+use super::{Listener, PacketSink};
+use crate::audio::Decode;
+use crate::audio::jitter::Packet;
 use crate::base::clock;
 use crate::codec::{CodecError, OpusDecoder};
 use crate::rtc::peer::ReceivedPacket;
@@ -25,7 +23,7 @@ pub(super) struct Source {
 /// By SSRC: what the server's last offer announced.
 pub(super) type Sources = Arc<HashMap<u32, Source>>;
 
-/// Decodes until the connection ends.
+/// Hands packets on until the connection ends.
 pub(super) async fn run(
     mut packets: mpsc::Receiver<ReceivedPacket>,
     mut sources: watch::Receiver<Sources>,
@@ -33,7 +31,6 @@ pub(super) async fn run(
 ) {
     let mut voices: HashMap<u32, Voice> = HashMap::new();
     loop {
-        let deadline = voices.values().filter_map(|voice| voice.reorder.deadline()).min();
         tokio::select! {
             packet = packets.recv() => {
                 let Some(packet) = packet else { return };
@@ -43,8 +40,12 @@ pub(super) async fn run(
                 let known = sources.borrow().get(&packet.ssrc).cloned();
                 let Some(source) = known else { continue };
                 if let Some(voice) = voice_of(&mut voices, packet.ssrc, source, &*listener) {
-                    voice.reorder.push(packet.sequence, packet.payload, packet.at);
-                    voice.play(packet.at);
+                    voice.sink.push(Packet {
+                        sequence: packet.sequence,
+                        timestamp_48k: packet.timestamp_48k,
+                        payload: packet.payload,
+                        at: clock::media_at(packet.at),
+                    });
                 }
             }
             changed = sources.changed() => {
@@ -54,18 +55,7 @@ pub(super) async fn run(
                 let current = sources.borrow_and_update().clone();
                 voices.retain(|ssrc, voice| current.get(ssrc) == Some(&voice.source));
             }
-            () = until(deadline) => {
-                let now = clock::now();
-                voices.values_mut().for_each(|voice| voice.play(now));
-            }
         }
-    }
-}
-
-async fn until(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
-        None => std::future::pending().await,
     }
 }
 
@@ -90,54 +80,65 @@ fn voice_of<'a>(
 /// One received track.
 struct Voice {
     source: Source,
-    reorder: Reorder,
-    decoder: OpusDecoder,
-    sink: Box<dyn PcmSink>,
+    sink: Box<dyn PacketSink>,
 }
 
 impl Voice {
     fn new(source: Source, listener: &dyn Listener) -> Result<Self, CodecError> {
-        let decoder = OpusDecoder::new()?;
-        let sink = listener.source(&source.identity, &source.track_sid);
+        let track_sid = source.track_sid.clone();
+        let decoder = Box::new(Opus { decoder: OpusDecoder::new()?, track_sid });
+        let sink = listener.source(&source.identity, &source.track_sid, decoder);
         tracing::debug!(identity = source.identity, track = source.track_sid, "receiving");
-        Ok(Voice { source, reorder: Reorder::default(), decoder, sink })
+        Ok(Voice { source, sink })
+    }
+}
+
+/// The decoder of one track.
+struct Opus {
+    decoder: OpusDecoder,
+    track_sid: String,
+}
+
+impl Decode for Opus {
+    fn decode(&mut self, packet: &[u8], sound: &mut Vec<i16>) {
+        match self.decoder.decode(packet) {
+            Ok(samples) => sound.extend_from_slice(samples),
+            Err(error) => tracing::debug!(%error, track = self.track_sid, "undecodable Opus packet"),
+        }
     }
 
-    /// Decodes everything that is due.
-    fn play(&mut self, now: Instant) {
-        while let Some(step) = self.reorder.pop(now) {
-            let decoded = match &step {
-                Step::Packet(bytes) => self.decoder.decode(bytes),
-                Step::Lost { next } => self.decoder.conceal(next.as_deref()),
-            };
-            match decoded {
-                Ok(samples) => self.sink.push(samples),
-                Err(error) => {
-                    tracing::debug!(%error, track = self.source.track_sid, "undecodable Opus packet")
-                }
-            }
+    fn conceal(&mut self, next: Option<&[u8]>, sound: &mut Vec<i16>) {
+        match self.decoder.conceal(next) {
+            Ok(samples) => sound.extend_from_slice(samples),
+            Err(error) => tracing::debug!(%error, track = self.track_sid, "a lost packet was not concealed"),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::sync::Mutex;
+    use std::time::Duration;
 
+    use super::*;
+    use crate::audio::Mixer;
+    use crate::base::clock::MediaTime;
+    use crate::media::FRAME_SAMPLES;
+
+    /// Hears which packets came for whom.
     #[derive(Clone, Default)]
-    struct Heard(Arc<Mutex<HashMap<String, Vec<i16>>>>);
+    struct Heard(Arc<Mutex<Vec<(String, u16)>>>);
 
     struct Ear(Heard, String);
 
-    impl PcmSink for Ear {
-        fn push(&mut self, samples: &[i16]) {
-            self.0.0.lock().unwrap().entry(self.1.clone()).or_default().extend_from_slice(samples);
+    impl PacketSink for Ear {
+        fn push(&mut self, packet: Packet) {
+            self.0.0.lock().unwrap().push((self.1.clone(), packet.sequence));
         }
     }
 
     impl Listener for Heard {
-        fn source(&self, identity: &str, track_sid: &str) -> Box<dyn PcmSink> {
+        fn source(&self, identity: &str, track_sid: &str, _decoder: Box<dyn Decode>) -> Box<dyn PacketSink> {
             Box::new(Ear(self.clone(), format!("{identity}/{track_sid}")))
         }
     }
@@ -164,48 +165,64 @@ mod tests {
         (samples.iter().map(|&s| f64::from(s).powi(2)).sum::<f64>() / samples.len() as f64).sqrt()
     }
 
+    fn guest() -> Source {
+        Source { identity: "guest".into(), track_sid: "TR_1".into() }
+    }
+
     #[tokio::test]
-    async fn lost_packets_are_concealed_and_the_length_is_kept() {
+    async fn packets_go_to_the_track_that_was_announced_and_others_nowhere() {
         let heard = Heard::default();
-        let source = Source { identity: "guest".into(), track_sid: "TR_1".into() };
-        let (announce, sources) = watch::channel(Sources::new(HashMap::from([(7, source)])));
-        let (packets, received) = mpsc::channel(1024);
+        let (announce, sources) = watch::channel(Sources::new(HashMap::from([(7, guest())])));
+        let (packets, received) = mpsc::channel(16);
         let task = tokio::spawn(run(received, sources, Arc::new(heard.clone())));
-        let start = clock::now();
-        for (index, payload) in tone(100).into_iter().enumerate() {
-            let lost = index % 10 == 5;
-            let unknown = index % 10 == 6;
-            for ssrc in [7].into_iter().filter(|_| !lost).chain([8].into_iter().filter(|_| unknown)) {
-                let at = start + std::time::Duration::from_millis(20 * index as u64);
-                let (sequence, payload) = (index as u16, payload.clone().into());
-                let packet =
-                    ReceivedPacket { ssrc, sequence, timestamp_48k: 960 * index as u32, payload, at };
-                packets.send(packet).await.unwrap();
-            }
+        for (sequence, ssrc) in [(1, 7), (2, 8), (3, 7)] {
+            let (payload, at) = (vec![0; 3].into(), clock::now());
+            packets.send(ReceivedPacket { ssrc, sequence, timestamp_48k: 0, payload, at }).await.unwrap();
         }
         drop(packets);
         task.await.unwrap();
         drop(announce);
-        let heard = heard.0.lock().unwrap();
-        assert_eq!(heard.keys().collect::<Vec<_>>(), ["guest/TR_1"]);
-        let samples = &heard["guest/TR_1"];
-        assert_eq!(samples.len(), 100 * 960);
-        // The repaired packets are as loud as the others.
-        for lost in (5..100).step_by(10) {
-            let repaired = rms(&samples[lost * 960..(lost + 1) * 960]);
-            assert!(repaired > 1000.0, "packet {lost}: {repaired}");
+        assert_eq!(*heard.0.lock().unwrap(), [("guest/TR_1".into(), 1), ("guest/TR_1".into(), 3)]);
+    }
+
+    #[test]
+    fn lost_packets_are_concealed_when_they_are_to_be_played_and_the_length_is_kept() {
+        let mixer = Mixer::new();
+        let mut voice = Voice::new(guest(), &mixer).unwrap();
+        let mut heard = Vec::new();
+        for (index, payload) in tone(100).into_iter().enumerate() {
+            let now = MediaTime::from_millis(1000) + Duration::from_millis(20 * index as u64);
+            let timestamp_48k = 960 * index as u32;
+            if index % 10 != 5 {
+                voice.sink.push(Packet {
+                    sequence: index as u16,
+                    timestamp_48k,
+                    payload: payload.into(),
+                    at: now,
+                });
+            }
+            let mut mix = [0; FRAME_SAMPLES];
+            mixer.mix(now, &mut mix);
+            heard.extend(mix);
         }
+        assert!(mixer.concealed() >= 9, "{} concealed", mixer.concealed());
+        // All that was repaired is as loud as what was not.
+        let frames: Vec<f64> = heard.chunks(FRAME_SAMPLES).map(rms).skip(5).collect();
+        assert!(frames.iter().all(|loud| *loud > 1000.0), "{frames:?}");
     }
 
     #[test]
     fn noise_is_no_opus_and_no_panic() {
-        let mut voice =
-            Voice::new(Source { identity: "x".into(), track_sid: "y".into() }, &Heard::default()).unwrap();
-        let now = clock::now();
-        for sequence in 0..200u16 {
-            let bytes: Vec<u8> = (0..sequence).map(|i| (i.wrapping_mul(31) ^ sequence) as u8).collect();
-            voice.reorder.push(sequence.wrapping_mul(3), bytes.into(), now);
-            voice.play(now + reorder::HOLD);
+        let mixer = Mixer::new();
+        let mut voice = Voice::new(guest(), &mixer).unwrap();
+        let mut mix = [0; FRAME_SAMPLES];
+        for number in 0..400u16 {
+            let bytes: Vec<u8> = (0..number % 200).map(|i| (i.wrapping_mul(31) ^ number) as u8).collect();
+            let at = MediaTime::from_millis(u64::from(number) * 20);
+            let sequence = number.wrapping_mul(3);
+            let timestamp_48k = u32::from(number) * 2880;
+            voice.sink.push(Packet { sequence, timestamp_48k, payload: bytes.into(), at });
+            mixer.mix(at, &mut mix);
         }
     }
 }

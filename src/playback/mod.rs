@@ -126,7 +126,7 @@ fn play_file(file: Option<&Path>, path: &SpeakerPath, shutdown: &Shutdown) -> Re
     let mut due = clock::media_now() + MIX;
     while !shutdown.is_cancelled() {
         clock::sleep_until(clock::instant_of(due));
-        speaker.play(&path.mixer)?;
+        speaker.play(&path.mixer, due)?;
         due = next(due, clock::media_now());
     }
     speaker.close()
@@ -148,9 +148,9 @@ impl Speaker {
         Ok(Speaker { file: file.map(WavFile::create).transpose()?, mixes: 0 })
     }
 
-    fn play(&mut self, mixer: &Mixer) -> Result<(), PlaybackError> {
+    fn play(&mut self, mixer: &Mixer, due: MediaTime) -> Result<(), PlaybackError> {
         let mut mix = [0; FRAME_SAMPLES];
-        mixer.mix(&mut mix);
+        mixer.mix(due, &mut mix);
         self.mixes += 1;
         let Some(file) = &mut self.file else { return Ok(()) };
         file.write(&mix)?;
@@ -165,6 +165,7 @@ impl Speaker {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::audio::testing::{Raw, packet};
 
     #[test]
     fn sinks_are_read_as_configured_and_others_are_refused() {
@@ -181,18 +182,18 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let path = place.path().join("heard.wav");
         let (mixer, mut speaker) = (Mixer::new(), Speaker::open(Some(&path)).unwrap());
-        let source = mixer.source();
+        let source = mixer.source(Box::<Raw>::default());
         for n in 0..60 {
-            source.push(&[n; FRAME_SAMPLES]);
-            speaker.play(&mixer).unwrap();
+            source.push(packet(n, n as i16));
+            speaker.play(&mixer, MediaTime::from_millis(1000 + u64::from(n) * 20)).unwrap();
         }
         let growing = std::fs::read(&path).unwrap();
         assert_eq!(u32::from_le_bytes(growing[40..44].try_into().unwrap()), 50 * 1920);
         speaker.close().unwrap();
         let whole = std::fs::read(&path).unwrap();
         assert_eq!(whole.len(), 44 + 60 * 1920);
-        // 40 ms had to come together first: frame 0 is heard as the second one.
-        assert_eq!(whole[44 + 59 * 1920..][..2], 58i16.to_le_bytes());
+        // Packets are held for a moment first.
+        assert_eq!(whole[44 + 59 * 1920..][..2], 57i16.to_le_bytes());
     }
 
     #[test]

@@ -68,18 +68,20 @@ impl Store {
     /// # Errors
     /// [`StoreError::Open`] and [`StoreError::TooNew`].
     pub fn open(path: &Path) -> Result<Store, StoreError> {
-        let opened = for_its_owner_only(path).and_then(|()| Connection::open(path)).and_then(|mut connection| {
-            connection.pragma_update(None, "journal_mode", "WAL")?;
-            connection.pragma_update(None, "synchronous", "FULL")?;
-            let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-            for (index, change) in MIGRATIONS.iter().enumerate().skip(usize::try_from(found).unwrap_or(0)) {
-                let transaction = connection.transaction()?;
-                transaction.execute_batch(change)?;
-                transaction.pragma_update(None, "user_version", index as i64 + 1)?;
-                transaction.commit()?;
-            }
-            Ok((connection, found))
-        });
+        let opened =
+            for_its_owner_only(path).and_then(|()| Connection::open(path)).and_then(|mut connection| {
+                connection.pragma_update(None, "journal_mode", "WAL")?;
+                connection.pragma_update(None, "synchronous", "FULL")?;
+                let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+                for (index, change) in MIGRATIONS.iter().enumerate().skip(usize::try_from(found).unwrap_or(0))
+                {
+                    let transaction = connection.transaction()?;
+                    transaction.execute_batch(change)?;
+                    transaction.pragma_update(None, "user_version", index as i64 + 1)?;
+                    transaction.commit()?;
+                }
+                Ok((connection, found))
+            });
         let (connection, found) =
             opened.map_err(|source| StoreError::Open { path: path.to_owned(), source })?;
         let known = MIGRATIONS.len() as i64;

@@ -176,7 +176,9 @@ def capture(results):
     must(seen.count("vivid") >= 20, f"{seen.count('vivid')} of {len(seen)} pictures are the camera's")
     must(order(seen, ("vivid", "slate")) == ["vivid"], "and no slate among them")
     labels = windows(sound(file), TONE)
-    must(labels.count("tone") > len(labels) / 2, f"{labels.count('tone')} of {len(labels)} windows of sound are the tone")
+    tone, other = labels.count("tone"), labels.count("other")
+    # A machine that is held up loses sound; what it does not lose is the tone.
+    must(tone > 40 and tone > other, f"{tone} of {len(labels)} windows of sound are the tone, {other} are something else")
 
 
 def card(results):

@@ -2,10 +2,10 @@
 // Real processes take real time, and a test that cannot go on may panic.
 #![allow(clippy::disallowed_methods)]
 
+mod arriving;
 mod bad_datagrams;
 mod bad_signalling;
 mod bad_tokens;
-mod arriving;
 mod broker;
 mod call;
 mod ctl;

@@ -11,8 +11,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use roomd::audio::Mixer;
-use roomd::base::Shutdown;
 use roomd::base::units::{Bitrate, Size};
+use roomd::base::{Shutdown, clock};
 use roomd::participant::{self, Config, Event, TokenSource, VideoConfig};
 use roomd::{capture, codec, media};
 use tokio::sync::watch;
@@ -242,7 +242,7 @@ async fn record(mixer: Mixer, heard: Arc<Mutex<Vec<i16>>>, shutdown: Shutdown) {
     let mut frame = [0i16; media::FRAME_SAMPLES];
     while !shutdown.is_cancelled() {
         beat.tick().await;
-        mixer.mix(&mut frame);
+        mixer.mix(clock::media_now(), &mut frame);
         heard.lock().unwrap().extend_from_slice(&frame);
     }
 }

@@ -21,6 +21,9 @@ const LOOK: Duration = Duration::from_secs(1);
 /// A card that delivered for this long works: the next failure is a new one.
 const WORKS: Duration = Duration::from_secs(10);
 
+/// A card that fails soon after it was opened is told of so often, and then no more until it works.
+const MOST_FLAPS: u32 = 3;
+
 /// What a keeper opens, and how it learns of cards; the real one is [`Keeper::new`]'s.
 pub trait Cards: Send {
     /// Begins to open the card.
@@ -72,6 +75,8 @@ pub struct Keeper {
     look_at: MediaTime,
     /// Whether the log has been told that it fails.
     warned: bool,
+    /// How often in a row it was opened and failed soon after.
+    flaps: u32,
     report: DeviceReport,
     stats: CardStats,
 }
@@ -108,6 +113,7 @@ impl Keeper {
             known: String::new(),
             look_at: MediaTime::ZERO,
             warned: false,
+            flaps: 0,
             report,
             stats,
         }
@@ -208,9 +214,11 @@ impl Keeper {
             description => format!("{} ({description})", card.name),
         };
         let format = format!("{} Hz, {} channels", card.rate_hz, card.channels);
-        tracing::info!(card = name, format, "the {} is open", self.side.name());
+        if self.flaps < MOST_FLAPS {
+            tracing::info!(card = name, format, "the {} is open", self.side.name());
+            self.warned = false;
+        }
         self.report.running(name, Some(format));
-        self.warned = false;
         Event::Opened(card)
     }
 
@@ -240,7 +248,9 @@ impl Keeper {
             && open.card.is_some()
         {
             self.stats.failed();
-            if now.since(open.since) > WORKS {
+            let worked = now.since(open.since) > WORKS;
+            self.flaps = if worked { 0 } else { self.flaps + 1 };
+            if worked {
                 self.backoff.reset();
             }
         }

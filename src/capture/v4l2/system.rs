@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use super::controls;
 use super::driver::{Captured, Source, World};
-use super::error::CameraError;
 use super::encoded::Encoding;
+use super::error::CameraError;
 use super::format::{Choice, Wish, choose, describe, is_usable};
 use super::identity::Identity;
 use super::show::{Camera, stall_after};

@@ -20,7 +20,7 @@ pub fn run(name: Option<&str>, path: &SpeakerPath, shutdown: &Shutdown) -> Resul
             continue;
         }
         let mut mix = [0; FRAME_SAMPLES];
-        path.mixer.mix(&mut mix);
+        path.mixer.mix(due, &mut mix);
         if let Some(heard) = speaker.play(&mix, due) {
             path.voice.played(&mix, heard);
         }
