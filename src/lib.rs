@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  capture ─▶ codec ─▶ media::Stream ─┬─ participant ── ws/SRTP ──▶ server (embedded) │ LiveKit cluster
-//!  (test, file)  H.264, Opus, AAC     ├─ record (fragmented MP4)
+//!  (V4L2, ALSA)  H.264, Opus, AAC     ├─ record (fragmented MP4)
 //!                                     └─ push ── RTMP(S) ──▶ any number of servers
 //!
 //!  MQTT ─┐

@@ -17,7 +17,7 @@ use crate::{push, record};
 /// Keys that a reload brings into force: `[room]` at the next join, `recording.min_free` at the next recording,
 /// `live.destinations` at the next order to go live, the others at once. A key stands here when [`Changeable::apply`]
 /// hands it on.
-const LIVE: &[&str] = &[
+const CHANGEABLE: &[&str] = &[
     "audio.echo_cancellation",
     "audio.gain_control",
     "audio.noise_suppression",
@@ -127,7 +127,7 @@ struct Changed {
 /// The keys that were given, changed or taken away.
 fn changed(before: &BTreeMap<String, toml::Value>, now: &BTreeMap<String, toml::Value>) -> Changed {
     let keys = before.keys().chain(now.keys()).filter(|key| before.get(*key) != now.get(*key));
-    let (live, restart) = keys.cloned().partition(|key| LIVE.contains(&key.as_str()));
+    let (live, restart) = keys.cloned().partition(|key| CHANGEABLE.contains(&key.as_str()));
     Changed { live, restart }
 }
 

@@ -106,8 +106,8 @@ async fn life(settings: Settings, read: Read, log: LogLevel) -> Result<(), Daemo
     let mut signals = Signals::listen()?;
     let mut manager = Manager::default();
     let in_force = settings.clone();
-    let (running, live) = Running::start(settings, log).await?;
-    let mut reloader = Reloader::new(read, live, &in_force);
+    let (running, changeable) = Running::start(settings, log).await?;
+    let mut reloader = Reloader::new(read, changeable, &in_force);
     running.health.set_ready(true);
     info!("ready");
     manager.ready();
