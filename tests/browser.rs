@@ -65,3 +65,31 @@ async fn changes(connections: &str) {
     assert_eq!(result["same_stay"], true);
     assert_eq!(result["reason"], 2, "DUPLICATE_IDENTITY");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_fault_that_a_client_can_simulate_is_got_over_and_no_message_is_lost_or_doubled() {
+    let Some(modules) = tool(MODULES, WHAT) else { return };
+    let _alone = ALONE.lock().await;
+    let server = RoomServer::start().await;
+    let (a, b) = (server.token("lobby", "anna"), server.token("lobby", "bert"));
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/browser/faults.mjs");
+    let arguments = [script, &server.http_url(), &a, &b];
+    let limit = Duration::from_secs(150);
+    let envs = [("NODE_MODULES", modules.as_str()), ("SIZE", "320x180")];
+    let result = run_script("node", &arguments, &envs, limit).await;
+    eprintln!("{result:#}");
+    let faults = result["faults"].as_object().expect("faults");
+    let names = |same: bool| -> Vec<&str> {
+        let of = faults.iter().filter(|(_, met)| met["same_stay"] == same);
+        of.map(|(name, _)| name.as_str()).collect()
+    };
+    // Sorted, as JSON objects are here.
+    let resumed =
+        ["disconnect-signal-on-resume", "disconnect-signal-on-resume-no-messages", "signal-reconnect"];
+    assert_eq!(names(true), resumed);
+    assert_eq!(names(false), ["full-reconnect", "leave-full-reconnect", "migration", "node-failure"]);
+    for (name, met) in faults {
+        assert_eq!(met["messages"], met["sent"], "{name}");
+    }
+    assert_eq!(result["reason"], 3, "SERVER_SHUTDOWN");
+}

@@ -166,7 +166,7 @@ async fn tokens_and_join_requests_are_checked_before_the_upgrade() {
         let answer = get(&server, &format!("{path}?access_token={token}")).await;
         assert!(answer.starts_with("HTTP/1.1 404"), "no WebSocket, {path}: {answer}");
     }
-    let request = join_request(&proto::JoinRequest { metadata: "m".into(), ..Default::default() });
+    let request = join_request(&proto::JoinRequest { reconnect: true, ..Default::default() });
     for (parameter, status, says) in [
         (format!("&join_request={request}"), 200, "success"),
         (String::new(), 400, "join_request is required"),
@@ -432,4 +432,118 @@ async fn what_a_participant_may_do_changes_live_and_everyone_is_told() {
     let room =
         |r| if let Response::RoomUpdate(update) = r { update.room.map(|room| room.metadata) } else { None };
     assert_eq!(anna.until("room update", room).await, "topic");
+}
+
+/// An offer that sends one audio track `mic`.
+fn sending_offer() -> String {
+    let mut rtc = str0m::Rtc::new(std::time::Instant::now());
+    let mut api = rtc.sdp_api();
+    let (audio, send) = (str0m::media::MediaKind::Audio, str0m::media::Direction::SendOnly);
+    api.add_media(audio, send, Some("stream".to_owned()), Some("mic".to_owned()), None);
+    api.apply().expect("an offer").0.to_sdp_string()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_resumes_is_told_what_it_missed_and_whoever_is_of_another_mind_starts_over() {
+    let server = RoomServer::start().await;
+    let (mut anna, join) = Client::join(&server, "anna").await;
+    let (mut bert, _) = Client::join(&server, "bert").await;
+    let sid = join.participant.expect("itself").sid;
+    let more = format!("&reconnect=1&sid={sid}");
+    anna.0.close(None).await.expect("close");
+    while anna.next().await.is_some() {}
+    bert.send(Request::Leave(proto::LeaveRequest::default())).await;
+    while bert.next().await.is_some() {}
+    let mut anna = Client::open(&server, &server.token("hall", "anna"), &more).await;
+    let Some(Response::Reconnect(reconnect)) = anna.next().await else { panic!("no reconnect response") };
+    assert_eq!((reconnect.last_message_seq, reconnect.server_info.is_some()), (0, true));
+    let update = |r| if let Response::Update(update) = r { Some(update.participants) } else { None };
+    let seen = anna.until("who is there", update).await;
+    let gone = proto::participant_info::State::Disconnected as i32;
+    let seen: Vec<_> = seen.iter().map(|p| (p.identity.as_str(), p.state == gone)).collect();
+    assert_eq!(seen, [("bert", true), ("anna", false)]);
+    let restarted = |r| if let Response::Offer(offer) = r { Some(offer.sdp) } else { None };
+    assert!(anna.until("an offer", restarted).await.contains("a=ice-ufrag:"));
+    let track = proto::TrackInfo { sid: "TR_never".into(), ..Default::default() };
+    let publish_tracks = vec![proto::TrackPublishedResponse { cid: "c".into(), track: Some(track) }];
+    anna.send(Request::SyncState(proto::SyncState { publish_tracks, ..Default::default() })).await;
+    let leave =
+        anna.until("leave", |r| if let Response::Leave(leave) = r { Some(leave) } else { None }).await;
+    assert_eq!(leave.action, proto::leave_request::Action::Reconnect as i32);
+    assert_eq!(leave.reason, proto::DisconnectReason::StateMismatch as i32);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn publishers_choose_who_may_have_their_tracks_and_those_are_told() {
+    let server = RoomServer::start().await;
+    let (mut anna, _) = Client::join(&server, "anna").await;
+    let (mut bert, _) = Client::join(&server, "bert").await;
+    let request = proto::AddTrackRequest { cid: "mic".into(), ..Default::default() };
+    anna.send(Request::AddTrack(request)).await;
+    anna.send(offer(&sending_offer())).await;
+    let published = |r| if let Response::TrackPublished(p) = r { p.track } else { None };
+    let sid = anna.until("published", published).await.sid;
+    let allow = |all_participants, named: &[&str]| {
+        let named = named.iter().map(|identity| proto::TrackPermission {
+            participant_identity: (*identity).to_owned(),
+            all_tracks: true,
+            ..Default::default()
+        });
+        let track_permissions = named.collect();
+        Request::SubscriptionPermission(proto::SubscriptionPermission { all_participants, track_permissions })
+    };
+    let told = |r| match r {
+        Response::SubscriptionPermissionUpdate(update) => Some((update.track_sid, update.allowed)),
+        _ => None,
+    };
+    let is_published = |p: &proto::ParticipantInfo| p.identity == "anna" && !p.tracks.is_empty();
+    let seen = |r| matches!(r, Response::Update(u) if u.participants.iter().any(is_published)).then_some(());
+    bert.until("the track", seen).await;
+    anna.send(allow(false, &["carl"])).await;
+    assert_eq!(bert.until("shut out", told).await, (sid.clone(), false));
+    anna.send(allow(false, &["carl", "bert"])).await;
+    assert_eq!(bert.until("let in", told).await, (sid.clone(), true));
+    anna.send(allow(false, &[])).await;
+    assert_eq!(bert.until("shut out again", told).await, (sid.clone(), false));
+    let (mut late, _) = Client::join(&server, "late").await;
+    assert_eq!(late.until("shut out from the beginning", told).await, (sid, false));
+    let track_sids = vec!["TR_never".to_owned()];
+    let subscription = proto::UpdateSubscription { track_sids, subscribe: true, ..Default::default() };
+    bert.send(Request::Subscription(subscription)).await;
+    let refused =
+        |r| if let Response::SubscriptionResponse(s) = r { Some((s.track_sid, s.err)) } else { None };
+    let not_found = proto::SubscriptionError::SeTrackNotfound as i32;
+    assert_eq!(bert.until("no such track", refused).await, ("TR_never".to_owned(), not_found));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_speaks_json_is_answered_in_json() {
+    let server = RoomServer::start().await;
+    let (mut anna, _) = Client::join(&server, "anna").await;
+    anna.0.send(Message::Text(r#"{"pingReq":{"timestamp":"42","rtt":"1"}}"#.into())).await.expect("send");
+    let answer = tokio::time::timeout(Duration::from_secs(10), async {
+        loop {
+            if let Message::Text(text) = anna.0.next().await.expect("open").expect("a frame") {
+                let json: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+                if json.get("pongResp").is_some() {
+                    return json;
+                }
+            }
+        }
+    });
+    assert_eq!(answer.await.expect("an answer")["pongResp"]["lastPingTimestamp"], "42");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_whoever_may_sets_its_own_metadata_when_it_joins() {
+    let server = RoomServer::start().await;
+    let request = proto::JoinRequest { metadata: "mine".into(), ..Default::default() };
+    let path = |token: &str| {
+        format!("/rtc/v1/validate?access_token={token}&join_request={}", join_request(&request))
+    };
+    let refused = get(&server, &path(&server.token("hall", "anna"))).await;
+    assert!(refused.starts_with("HTTP/1.1 403") && refused.contains("canUpdateOwnMetadata"), "{refused}");
+    let mut may = grant("hall", "anna");
+    may.can_update_own_metadata = true;
+    assert!(get(&server, &path(&server.token_for(&may))).await.ends_with("success"));
 }

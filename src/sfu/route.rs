@@ -180,6 +180,11 @@ impl<T: PartialEq> Route<T> {
         Layer::ALL.map(|layer| live[layer.index()] && self.sources[layer.index()].keyframes.take(now))
     }
 
+    /// What the publisher was told it may not have heard: the next [`Route::dynacast`] tells it again.
+    pub fn tell_again(&mut self) {
+        self.dynacast.tell_again();
+    }
+
     /// Which layers to tell the publisher to send, smallest first; None when it knows already. Audio: None.
     ///
     /// A wanted layer that does not arrive keeps the smaller ones on, to have something to show.

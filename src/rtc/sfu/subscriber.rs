@@ -48,6 +48,8 @@ struct Pending {
     id: u32,
     since: Instant,
     changes: SdpPendingOffer,
+    /// It brings the channels for data.
+    first: bool,
 }
 
 /// A subscriber's connection.
@@ -101,9 +103,12 @@ impl Subscriber {
             return;
         }
         self.restart = true;
-        if self.pending.take().is_some() {
+        if let Some(forgotten) = self.pending.take() {
             // They were only in the forgotten offer; the others' directions the library has kept.
             self.slots.retain(|slot| slot.state != SlotState::Adding);
+            if forgotten.first {
+                self.channels = Channels::default();
+            }
         }
     }
 
@@ -126,11 +131,12 @@ impl Subscriber {
         let Some(connection) = endpoints.get_mut(key).filter(|connection| !connection.closed) else {
             return Ok(None);
         };
+        let first = self.channels.reliable.is_none();
         let made = guard(|| self.change(&mut connection.rtc));
         connection.closed |= made.is_err();
         let Some((sdp, changes, coming_ufrag)) = made? else { return Ok(None) };
         self.offers = self.offers.wrapping_add(1).max(1);
-        self.pending = Some(Pending { id: self.offers, since: now, changes });
+        self.pending = Some(Pending { id: self.offers, since: now, changes, first });
         self.restart = false;
         endpoints.refresh_ufrag(key, coming_ufrag);
         Ok(Some(Offer { id: self.offers, sdp: self.label(&sdp) }))

@@ -80,13 +80,17 @@ async fn connect(
 fn opening(keys: &Keys, headers: &HeaderMap, uri: &Uri, params: &Params) -> Result<Opening, Refused> {
     let grant = authorize(keys, headers, uri)?;
     let bad = |reason: String| (StatusCode::BAD_REQUEST, reason);
-    match params.get("join_request").filter(|text| !text.is_empty()) {
-        Some(text) => {
-            Ok(of_request(join_request::decode(text).map_err(|error| bad(error.to_string()))?, grant))
-        }
-        None if uri.path().starts_with("/rtc/v1") => Err(bad("join_request is required".to_owned())),
-        None => Ok(of_query(params, grant)),
+    let (may, metadata) = (grant.can_update_own_metadata || grant.room_admin, grant.metadata.clone());
+    let opening = match params.get("join_request").filter(|text| !text.is_empty()) {
+        Some(text) => of_request(join_request::decode(text).map_err(|error| bad(error.to_string()))?, grant),
+        None if uri.path().starts_with("/rtc/v1") => return Err(bad("join_request is required".to_owned())),
+        None => of_query(params, grant),
+    };
+    if !may && (opening.grant.metadata != metadata || !opening.attributes.is_empty()) {
+        let why = "the token does not allow setting one's own metadata and attributes (canUpdateOwnMetadata)";
+        return Err((StatusCode::FORBIDDEN, why.to_owned()));
     }
+    Ok(opening)
 }
 
 fn of_query(params: &Params, grant: Grant) -> Opening {

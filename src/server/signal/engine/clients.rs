@@ -1,4 +1,4 @@
-//! Joining, resuming, leaving.
+//! Joining and leaving.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::atomic::Ordering;
@@ -7,11 +7,11 @@ use livekit_protocol as proto;
 use proto::signal_response::Message as Response;
 use tracing::{info, warn};
 
-use super::super::message::{Join, Out, Ticket};
+use super::super::message::{Join, Ticket};
 use super::member::Member;
 use super::{Engine, reply};
 use crate::base::clock;
-use crate::room::{Departure, Event, Joining, MemberKey, Participant, Room};
+use crate::room::{Audience, Departure, Event, Joining, MemberKey, Participant, Room};
 use crate::rtc::sfu::Role;
 use crate::rtc::sfu::publisher::Publisher;
 use crate::rtc::sfu::subscriber::Subscriber;
@@ -43,6 +43,7 @@ impl Engine {
             sid,
             identity,
             auto_subscribe,
+            protocol,
             subscriber_primary: protocol > 2 && !single,
             generation: 1,
             out: Some(out),
@@ -58,6 +59,12 @@ impl Engine {
             data_in: HashMap::new(),
             data_open: HashSet::new(),
             data_waiting: VecDeque::new(),
+            last_data: 0,
+            missed: Vec::new(),
+            cut: None,
+            audience: Audience::default(),
+            shut_out: HashSet::new(),
+            asked_for: HashSet::new(),
             nacks: HashMap::new(),
         };
         let ticket = member.ticket();
@@ -109,62 +116,8 @@ impl Engine {
         }
     }
 
-    fn resume(&mut self, sid: &str, join: Join) {
-        let found = self
-            .rooms
-            .get(&join.room)
-            .and_then(|room| room.participants.iter().find(|p| p.sid == sid))
-            .filter(|participant| participant.grant.identity == join.grant.identity)
-            .map(|participant| participant.key);
-        let usable = found.filter(|key| self.is_resumable(*key, join.single));
-        let (Some(key), Some(room)) = (usable, self.rooms.get(&join.room)) else {
-            info!(room = join.room, sid, "a stay cannot be resumed");
-            let leave = reply::leave(proto::DisconnectReason::StateMismatch, reply::RECONNECT);
-            let message = Some(Response::Leave(leave));
-            let _ = join.out.try_send(Out::Message(Box::new(proto::SignalResponse { message })));
-            // The session closes when `join.reply` is dropped.
-            return;
-        };
-        let others = room.others(key);
-        let room_info = room.info();
-        let name = room.name.clone();
-        let Some(member) = self.members.get_mut(&key) else { return };
-        member.hang_up();
-        member.generation += 1;
-        member.silent_since = None;
-        member.out = Some(join.out);
-        let _ = join.reply.send(Ok(member.ticket()));
-        member.send(Response::Reconnect(reply::reconnect(&self.node_id)));
-        member.send(Response::Update(proto::ParticipantUpdate { participants: others }));
-        member.send(Response::RoomUpdate(proto::RoomUpdate { room: Some(room_info) }));
-        member.subscriber.restart();
-        info!(room = name, identity = member.identity, "a stay is resumed");
-        join.first.into_iter().for_each(|said| self.said(key, said));
-        self.negotiate(key);
-    }
-
-    /// It comes back by the protocol that it came by, and none of its connections is beyond repair.
-    fn is_resumable(&mut self, key: MemberKey, single: bool) -> bool {
-        let Some(member) = self.members.get(&key) else { return false };
-        if member.subscriber.is_single() != single {
-            return false;
-        }
-        let connections = [member.publisher.key, member.subscriber.key];
-        connections.into_iter().all(|c| self.endpoints.get_mut(c).is_some_and(|c| !c.closed))
-    }
-
     pub(super) fn is_current(&self, ticket: Ticket) -> bool {
         self.members.get(&ticket.key).is_some_and(|member| member.generation == ticket.generation)
-    }
-
-    pub(super) fn signalling_gone(&mut self, ticket: Ticket) {
-        if !self.is_current(ticket) {
-            return;
-        }
-        if let Some(member) = self.members.get_mut(&ticket.key) {
-            member.out = None;
-            member.silent_since = Some(self.now);
-        }
     }
 
     pub(super) fn malformed(&mut self, ticket: Ticket, what: &'static str) {

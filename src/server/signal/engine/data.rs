@@ -46,7 +46,7 @@ impl Engine {
     pub(super) fn channel_data(&mut self, key: MemberKey, role: Role, data: &ChannelData) {
         let Some(member) = self.members.get(&key).filter(|_| role != Role::Subscriber) else { return };
         let Some(reliable) = member.data_in.get(&data.id).copied() else { return };
-        let room = member.room.clone();
+        let (room, last_data) = (member.room.clone(), member.last_data);
         let participant = self.participant(&room, key).filter(|p| p.grant.can_publish_data);
         let Some(participant) = participant else {
             debug!("data of a participant that may not send any");
@@ -56,8 +56,15 @@ impl Engine {
             warn!(identity = participant.grant.identity, "a data message that is no DataPacket is dropped");
             return;
         };
+        // What was sent again after a resume, and has come already.
+        if reliable && packet.sequence > 0 && packet.sequence <= last_data {
+            return;
+        }
         let hidden = participant.grant.hidden;
         stamp(&mut packet, &participant.sid, &participant.grant.identity, hidden);
+        if let Some(member) = self.members.get_mut(&key).filter(|_| reliable && packet.sequence > 0) {
+            member.last_data = packet.sequence;
+        }
         if !self.take_answer(key, &packet) {
             self.spread(&room, Some(key), reliable, &packet);
         }

@@ -12,7 +12,7 @@ use tracing::debug;
 
 use super::super::message::{Out, Ticket};
 use crate::media::Layer;
-use crate::room::MemberKey;
+use crate::room::{Audience, MemberKey};
 use crate::rtc::sfu::publisher::{Publisher, Source};
 use crate::rtc::sfu::subscriber::Subscriber;
 use crate::sfu::Wish;
@@ -44,6 +44,15 @@ pub(super) struct Stream {
     pub params: PayloadParams,
 }
 
+/// When a signalling connection is cut, to try how the client gets over it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cut {
+    /// Before a word is said on it.
+    BeforeResuming,
+    /// After what a client that resumes is told.
+    AfterResuming,
+}
+
 /// One participant.
 pub(super) struct Member {
     pub key: MemberKey,
@@ -51,6 +60,8 @@ pub(super) struct Member {
     pub sid: String,
     pub identity: String,
     pub auto_subscribe: bool,
+    /// The version of the protocol that its client speaks.
+    pub protocol: i32,
     /// Media it gets counts for being active; else media it sends (protocols below 3).
     pub subscriber_primary: bool,
     pub generation: u32,
@@ -73,6 +84,18 @@ pub(super) struct Member {
     pub data_open: HashSet<ChannelId>,
     /// Reliable messages that its channel did not take yet.
     pub data_waiting: VecDeque<Vec<u8>>,
+    /// The sequence number of the last reliable message that came from it; 0: none, or its client does not number them.
+    pub last_data: u32,
+    /// Who left while it had no signalling connection.
+    pub missed: Vec<proto::ParticipantInfo>,
+    /// Its next signalling connection will be cut: it asked for that.
+    pub cut: Option<Cut>,
+    /// Whom it lets have its tracks.
+    pub audience: Audience,
+    /// Track sids that it would get if their publishers let it.
+    pub shut_out: HashSet<String>,
+    /// Track sids that it subscribed to by name.
+    pub asked_for: HashSet<String>,
     /// NACKs counted so far, by stream.
     pub nacks: HashMap<(Mid, Option<Layer>), u64>,
 }
@@ -80,11 +103,19 @@ pub(super) struct Member {
 impl Member {
     /// Says something to the client. A client that does not read loses its signalling connection.
     pub fn send(&mut self, message: proto::signal_response::Message) {
-        let Some(out) = &self.out else { return };
+        let Some(out) = &self.out else { return self.miss(&message) };
         let response = Box::new(proto::SignalResponse { message: Some(message) });
         if out.try_send(Out::Message(response)).is_err() {
             debug!(identity = self.identity, "a client does not read its signalling");
             self.out = None;
+        }
+    }
+
+    /// A track is gone for good.
+    pub fn forget_track(&mut self, sid: &str) {
+        self.wishes.remove(sid);
+        for sids in [&mut self.unwanted, &mut self.shut_out, &mut self.asked_for] {
+            sids.remove(sid);
         }
     }
 

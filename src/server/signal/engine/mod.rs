@@ -2,16 +2,17 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `clients` | joining, resuming, leaving |
+//! | `clients`, `resuming` | joining, leaving; coming back, and the faults to try it with |
 //! | `signals` | what clients say |
 //! | `publishing` | tracks come and go |
-//! | `subscribing` | who gets which track, offers to subscribers |
+//! | `subscribing`, `audience` | who gets which track, offers to subscribers; whom publishers admit |
 //! | `media` | packets, keyframes, layers, speakers |
 //! | `data` | data messages |
 //! | `orders`, `rpc` | what the APIs order |
 //! | `upkeep` | timeouts, snapshots |
 //! | `member`, `reply` | a participant's state; the messages sent to it |
 
+mod audience;
 mod clients;
 mod data;
 mod media;
@@ -19,6 +20,7 @@ mod member;
 mod orders;
 mod publishing;
 mod reply;
+mod resuming;
 mod rpc;
 mod signals;
 mod subscribing;

@@ -262,7 +262,7 @@ pub(super) fn one<'a>(room: &'a Room, identity: &str) -> Result<&'a Participant,
 
 impl super::Member {
     /// The tokens that the client is given from now on say what it may do now.
-    fn grant_changed(&mut self, grant: Grant) {
+    pub(super) fn grant_changed(&mut self, grant: Grant) {
         if let Some(out) = &self.out {
             // Full: the client does not read, and will lose its connection over the next message.
             let _ = out.try_send(Out::Granted(Box::new(grant)));

@@ -175,6 +175,9 @@ impl Engine {
     /// Takes a track away from everyone who gets it.
     pub(super) fn withdraw(&mut self, track: u64) {
         let Some(gone) = self.tracks.remove(&track) else { return };
+        for member in self.members.values_mut().filter(|member| member.room == gone.room) {
+            member.forget_track(&gone.sid);
+        }
         for subscriber in gone.route.subscribers() {
             let Destination { member, .. } = subscriber.to;
             if let Some(member) = self.members.get_mut(&member) {

@@ -55,9 +55,10 @@ pub(super) fn join(
     }
 }
 
-/// The first message of a resumed stay.
-pub(super) fn reconnect(node_id: &str) -> proto::ReconnectResponse {
-    proto::ReconnectResponse { server_info: Some(server_info(node_id)), ..Default::default() }
+/// The first message of a resumed stay; reliable messages after `last_message_seq` the client sends again.
+pub(super) fn reconnect(node_id: &str, last_message_seq: u32) -> proto::ReconnectResponse {
+    let server_info = Some(server_info(node_id));
+    proto::ReconnectResponse { server_info, last_message_seq, ..Default::default() }
 }
 
 /// The last message of a stay.

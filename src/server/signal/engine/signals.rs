@@ -51,6 +51,8 @@ impl Engine {
             Said::UpdateVideoTrack(request) => self.update_video_track(key, &request),
             Said::UpdateAudioTrack(request) => self.update_audio_track(key, request),
             Said::SyncState(state) => self.sync_state(key, &state),
+            Said::SubscriptionPermission(permission) => self.subscription_permission(key, permission),
+            Said::Simulate(request) => self.simulate(key, request),
             other => debug!(?other, "a request that is not served"),
         }
     }
@@ -104,7 +106,7 @@ impl Engine {
         self.put_out(key, Departure::Misbehaved);
     }
 
-    fn track_setting(&mut self, key: MemberKey, request: &proto::UpdateTrackSettings) {
+    pub(super) fn track_setting(&mut self, key: MemberKey, request: &proto::UpdateTrackSettings) {
         let Some(member) = self.members.get_mut(&key) else { return };
         // Zero: the client does not say how large.
         let size =
@@ -187,7 +189,10 @@ impl Engine {
         let update = reply::update(participant.info());
         self.say(key, update);
         self.announce(&room, key);
-        self.say(key, reply::refused(id, Reason::Ok, "", None));
+        // Older clients take every such response for a refusal.
+        if self.members.get(&key).is_some_and(|member| member.protocol > 14) {
+            self.say(key, reply::refused(id, Reason::Ok, "", None));
+        }
         self.changed = true;
     }
 }

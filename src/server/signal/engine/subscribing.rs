@@ -71,6 +71,15 @@ impl Engine {
         if published.route.subscribers().iter().any(|subscriber| subscriber.to.member == key) {
             return;
         }
+        let (publisher, sid) = (published.publisher, published.sid.clone());
+        if !self.admits(publisher, key, &sid) {
+            if let Some(member) = self.members.get_mut(&key) {
+                member.shut_out.insert(sid.clone());
+            }
+            return self.tell_admission(publisher, key, &sid, false);
+        }
+        let Some(published) = self.tracks.get_mut(&track) else { return };
+        let Some(member) = self.members.get_mut(&key) else { return };
         let connection = member.subscriber.key;
         let to = Destination { member: key, connection, mid: Mid::new(), ssrc: 0.into(), payload_type: None };
         published.route.subscribe(to, member.wishes.get(&published.sid).copied().unwrap_or_default());
@@ -86,25 +95,26 @@ impl Engine {
         for sid in request.track_sids.iter().chain(listed) {
             let Some(member) = self.members.get_mut(&key) else { return };
             let track = self.tracks.iter_mut().find(|(_, track)| track.sid == *sid);
-            let Some((track, published)) = track.map(|(key, published)| (*key, published)) else { continue };
+            let Some((track, published)) = track.map(|(key, published)| (*key, published)) else {
+                if request.subscribe {
+                    let err = proto::SubscriptionError::SeTrackNotfound as i32;
+                    let response = proto::SubscriptionResponse { track_sid: sid.clone(), err };
+                    member.send(Response::SubscriptionResponse(response));
+                }
+                continue;
+            };
             if request.subscribe {
                 member.unwanted.remove(sid);
+                member.asked_for.insert(sid.clone());
                 self.subscribe(key, track);
             } else {
                 member.unwanted.insert(sid.clone());
+                member.asked_for.remove(sid);
                 member.subscriber.remove(track);
                 published.route.unsubscribe(|to| to.member == key);
             }
         }
         self.negotiate(key);
-    }
-
-    /// After a resume the client says what it thinks is so; of that, only what it subscribes to can have
-    /// changed meanwhile.
-    pub(super) fn sync_state(&mut self, key: MemberKey, state: &proto::SyncState) {
-        if let Some(subscription) = &state.subscription {
-            self.update_subscription(key, subscription);
-        }
     }
 
     /// Sends the next offer to a subscriber, if there is one to send, or asks for one.

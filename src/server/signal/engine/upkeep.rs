@@ -11,6 +11,8 @@ use crate::room::{Departure, Event, MemberKey, Participant};
 
 /// How long a participant without signalling may take to resume.
 const RESUME_TIMEOUT: Duration = Duration::from_secs(20);
+/// The same for one whose media is lost too.
+const LOST_TIMEOUT: Duration = Duration::from_secs(5);
 /// The same for one whose media never connected: there is nothing to resume.
 const UNCONNECTED_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long one whose signalling lives may be without media before it is told to connect anew.
@@ -85,7 +87,10 @@ impl Engine {
         let broken = self.endpoints.get_mut(secondary).is_some_and(|connection| connection.closed);
         match silent {
             Some(silent) if !connected && silent > UNCONNECTED_TIMEOUT => Some(Verdict::Vanished),
-            Some(silent) if silent > RESUME_TIMEOUT || closed || lost.is_some() => Some(Verdict::Vanished),
+            Some(silent) if silent > RESUME_TIMEOUT || closed => Some(Verdict::Vanished),
+            Some(silent) if lost.is_some_and(|lost| lost.min(silent) > LOST_TIMEOUT) => {
+                Some(Verdict::Vanished)
+            }
             Some(_) => None,
             None if closed || broken => Some(Verdict::StartOver("a media connection is closed")),
             None if lost.is_some_and(|lost| lost > MEDIA_TIMEOUT) => {
