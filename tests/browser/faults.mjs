@@ -35,6 +35,8 @@ try {
     // While the connection is lost: kept and sent again where the stay goes on.
     if (resumes.includes(fault)) await say(`${fault} 1`);
     await a.evaluate(() => window.back);
+    // What is said before that the SDK keeps for a resume that does not come.
+    await until("the SDK is through", () => a.evaluate(() => !room.engine.attemptingReconnect));
     if (!resumes.includes(fault)) await say(`${fault} 1`);
     await say(`${fault} 2`);
     await until(`the messages after ${fault}`, () => b.evaluate((n) => messages.length >= n, sent.length));
