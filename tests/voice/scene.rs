@@ -148,7 +148,7 @@ impl Speaker {
                 names.iter().flat_map(|name| samples(&path(name), &[])).collect()
             }
         };
-assert!(samples.len() > 5 * RATE, "{} samples of speech", samples.len());
+        assert!(samples.len() > 5 * RATE, "{} samples of speech", samples.len());
         samples.truncate(EVERY);
         let scale = level / power(&samples).sqrt();
         samples.into_iter().map(|sample| sample * scale).collect()
