@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use str0m::bwe::Bitrate;
 use str0m::format::{Codec, CodecConfig, PayloadParams};
 use str0m::media::Pt;
 use str0m::rtp::{Extension, ExtensionMap};
@@ -75,14 +76,19 @@ pub fn publisher(codecs: &Codecs, now: Instant) -> Rtc {
     common(codecs).set_extension_map(extensions).build(now)
 }
 
-/// A connection that sends a subscriber what others publish. No transport-wide feedback: nothing estimates the
-/// bandwidth from it yet.
+/// Where the estimate of a subscriber's bandwidth begins; probing takes it from there within a second.
+const INITIAL_ESTIMATE: Bitrate = Bitrate::kbps(1000);
+
+/// A connection that sends a subscriber what others publish. Its bandwidth is estimated from transport-wide feedback
+/// (draft-holmer-rmcat-transport-wide-cc-extensions), or by the client from the sending times (REMB).
 pub fn subscriber(codecs: &Codecs, now: Instant) -> Rtc {
     let mut extensions = ExtensionMap::empty();
     extensions.set(1, Extension::AudioLevel);
+    extensions.set(2, Extension::AbsoluteSendTime);
+    extensions.set(3, Extension::TransportSequenceNumber);
     extensions.set(4, Extension::RtpMid);
     extensions.set(13, Extension::VideoOrientation);
-    common(codecs).set_extension_map(extensions).build(now)
+    common(codecs).set_extension_map(extensions).enable_bwe(Some(INITIAL_ESTIMATE)).build(now)
 }
 
 fn common(codecs: &Codecs) -> RtcConfig {

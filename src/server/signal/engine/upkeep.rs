@@ -34,6 +34,7 @@ impl Engine {
                 None => {}
             }
         }
+        self.share_bandwidth();
         self.refresh_tracks();
         self.judge_speakers();
         for event in self.rooms.sweep(self.at) {
