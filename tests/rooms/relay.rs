@@ -6,6 +6,7 @@
 //!  client ──────UDP────▶ Relay ────────▶ server      (loss, delay, a bottleneck with a queue)
 //! ```
 
+use std::collections::hash_map::Entry;
 use std::collections::{BinaryHeap, HashMap};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -25,6 +26,7 @@ use tokio::time::Instant;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::Role;
+use tokio_util::task::AbortOnDropHandle;
 
 /// What one direction does to datagrams.
 #[derive(Clone, Copy, Debug, Default)]
@@ -162,8 +164,7 @@ impl Drop for Relay {
 
 async fn run(front: Arc<UdpSocket>, server: SocketAddr, up: Arc<Mutex<Link>>, down: Arc<Mutex<Link>>) {
     let (returned, mut returns) = mpsc::channel::<(SocketAddr, Vec<u8>)>(4096);
-    let mut backs: HashMap<SocketAddr, (Arc<UdpSocket>, tokio_util::task::AbortOnDropHandle<()>)> =
-        HashMap::new();
+    let mut backs: HashMap<SocketAddr, (Arc<UdpSocket>, AbortOnDropHandle<()>)> = HashMap::new();
     let mut waiting: BinaryHeap<Waiting> = BinaryHeap::new();
     let mut buffer = vec![0; 2048];
     let mut number = 0;
@@ -179,10 +180,10 @@ async fn run(front: Arc<UdpSocket>, server: SocketAddr, up: Arc<Mutex<Link>>, do
             }
             received = front.recv_from(&mut buffer) => {
                 let Ok((length, client)) = received else { continue };
-                if !backs.contains_key(&client) {
+                if let Entry::Vacant(new) = backs.entry(client) {
                     let back = Arc::new(UdpSocket::bind("127.0.0.1:0").await.expect("relay's socket"));
                     let reading = tokio::spawn(read_back(Arc::clone(&back), client, returned.clone()));
-                    backs.insert(client, (back, tokio_util::task::AbortOnDropHandle::new(reading)));
+                    new.insert((back, AbortOnDropHandle::new(reading)));
                 }
                 (Arc::clone(&backs[&client].0), server, buffer[..length].to_vec(), &up)
             }
