@@ -27,6 +27,8 @@ pub enum Role {
     Publisher,
     /// The client receives.
     Subscriber,
+    /// One connection for both.
+    Both,
 }
 
 /// Most addresses that one connection is known by; a client has a handful. One more is not answered.
@@ -69,6 +71,7 @@ impl Endpoints {
         let mut rtc = match role {
             Role::Publisher => settings::publisher(&self.codecs, now),
             Role::Subscriber => settings::subscriber(&self.codecs, now),
+            Role::Both => settings::both(&self.codecs, now),
         };
         for address in addresses::candidates(self.node_ip, self.port.port(), self.port.is_ipv6()) {
             match Candidate::host(address, "udp") {

@@ -66,7 +66,7 @@ struct Load {
 impl Engine {
     /// The estimate of a subscriber's bandwidth changed.
     pub(super) fn bandwidth_estimated(&mut self, key: MemberKey, role: Role, kind: &BweKind) {
-        if let Some(member) = self.members.get_mut(&key).filter(|_| role == Role::Subscriber) {
+        if let Some(member) = self.members.get_mut(&key).filter(|_| role != Role::Publisher) {
             trace!(identity = member.identity, ?kind, "an estimate");
             member.bandwidth.learn(kind);
         }
