@@ -3,6 +3,7 @@
 #![allow(dead_code)]
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -150,13 +151,15 @@ async fn serve(outside: Arc<UdpSocket>, server: SocketAddr, up: Arc<Mutex<Way>>,
     let mut packet = [0; MAX_BYTES];
     loop {
         let Ok((bytes, client)) = outside.recv_from(&mut packet).await else { continue };
-        if !clients.contains_key(&client) {
-            let inside = Arc::new(UdpSocket::bind("127.0.0.1:0").await.unwrap());
-            let back = pass_back(inside.clone(), outside.clone(), client, down.clone());
-            clients.insert(client, (inside, Passing(tokio::spawn(back))));
-        }
-        let inside = clients[&client].0.clone();
-        send_later(&up, inside, server, &packet[..bytes]);
+        let (inside, _) = match clients.entry(client) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => {
+                let inside = Arc::new(UdpSocket::bind("127.0.0.1:0").await.unwrap());
+                let back = pass_back(inside.clone(), outside.clone(), client, down.clone());
+                new.insert((inside, Passing(tokio::spawn(back))))
+            }
+        };
+        send_later(&up, inside.clone(), server, &packet[..bytes]);
     }
 }
 
