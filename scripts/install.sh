@@ -89,7 +89,7 @@ livekit_server() {
 browser_parts() {
   local modules=$parts/browser
   cmp -s tests/browser/package-lock.json "$modules/.installed" && return
-  say "installing the browser driver and the JavaScript SDK into $modules"
+  say "installing the browser driver, the JavaScript SDK and the Node SDK into $modules"
   mkdir -p "$modules"
   cp tests/browser/package.json tests/browser/package-lock.json "$modules/"
   (cd "$modules" && npm ci --silent)

@@ -11,6 +11,7 @@ mod engine;
 mod handle;
 mod message;
 mod orders;
+mod pace;
 mod routes;
 mod session;
 

@@ -13,12 +13,15 @@ use tracing::debug;
 
 use super::Handle;
 use super::message::{Join, OUT_CAPACITY, Out, Request, Ticket};
+use super::pace::Pace;
 use crate::base::clock;
 use crate::room::token::Keys;
 use crate::room::{Grant, Refusal};
 
 /// A client that says nothing for this long is gone; it is told to ping every 5 s.
 pub(super) const PING_TIMEOUT: Duration = Duration::from_secs(15);
+/// A client that does not take a message for this long does not read any more.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often the client's end is probed by a WebSocket ping.
 const PROBE_INTERVAL: Duration = Duration::from_secs(10);
 /// How often the client gets a fresh token to resume with, and how long that is valid.
@@ -103,7 +106,11 @@ impl Session {
         let mut probe = tokio::time::interval(PROBE_INTERVAL);
         // The join response must come first; a fresh token follows it.
         let mut fresh = tokio::time::interval_at(soon(), REFRESH_INTERVAL);
+        let mut pace = Pace::new(heard);
+        // Who says too much is not listened to for a while; what it says waits in its connection.
+        let mut deaf_until = heard;
         loop {
+            let deaf = clock::now() < deaf_until;
             let silent = tokio::time::sleep_until((heard + PING_TIMEOUT).into());
             let result = tokio::select! {
                 out = self.messages.recv() => match out {
@@ -114,10 +121,14 @@ impl Session {
                     Some(out) => self.send(out).await,
                     None => Err(End::Gone),
                 },
-                received = self.socket.recv() => {
+                () = tokio::time::sleep_until(deaf_until.into()), if deaf => Ok(()),
+                received = self.socket.recv(), if !deaf => {
                     heard = clock::now();
                     match received {
-                        Some(Ok(message)) => self.take(message, ticket, handle).await,
+                        Some(Ok(message)) => {
+                            deaf_until = heard + pace.spend(length(&message), heard);
+                            self.take(message, ticket, handle).await
+                        }
                         Some(Err(error)) => Err(unreadable(&error)),
                         None => Err(End::Gone),
                     }
@@ -165,7 +176,8 @@ impl Session {
     }
 
     async fn write(&mut self, message: Message) -> Result<(), End> {
-        self.socket.send(message).await.map_err(|_| End::Gone)
+        let sent = tokio::time::timeout(WRITE_TIMEOUT, self.socket.send(message)).await;
+        sent.is_ok_and(|sent| sent.is_ok()).then_some(()).ok_or(End::Gone)
     }
 
     async fn refuse(&mut self, refusal: &Refusal) {
@@ -194,6 +206,14 @@ impl Session {
     }
 }
 
+fn length(message: &Message) -> usize {
+    match message {
+        Message::Text(text) => text.len(),
+        Message::Binary(bytes) | Message::Ping(bytes) | Message::Pong(bytes) => bytes.len(),
+        Message::Close(_) => 0,
+    }
+}
+
 fn soon() -> tokio::time::Instant {
     let at: Instant = clock::now() + Duration::from_millis(500);
     at.into()
@@ -204,7 +224,7 @@ fn soon() -> tokio::time::Instant {
 fn unreadable(error: &axum::Error) -> End {
     let text = error.to_string();
     if text.contains("too long") || text.contains("UTF-8") {
-        End::Malformed("a message that is too long or no text")
+        End::Malformed("a message of more than 1 MiB, or one that is no text")
     } else {
         End::Gone
     }

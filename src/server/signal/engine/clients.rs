@@ -1,7 +1,6 @@
 //! Joining and leaving.
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::sync::atomic::Ordering;
 
 use livekit_protocol as proto;
 use proto::signal_response::Message as Response;
@@ -128,8 +127,7 @@ impl Engine {
         if let Some(member) = self.members.get(&ticket.key) {
             warn!(identity = member.identity, what, "malformed signalling: the participant is put out");
         }
-        self.outlets.counters.misbehaved.fetch_add(1, Ordering::Relaxed);
-        self.put_out(ticket.key, Departure::Misbehaved);
+        self.misbehaved(ticket.key, what);
     }
 
     /// Ends a participant's stay and tells everyone, it included.

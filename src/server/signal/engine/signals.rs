@@ -1,5 +1,6 @@
 //! What clients say.
 
+use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
 use livekit_protocol as proto;
@@ -79,7 +80,8 @@ impl Engine {
             Err(OfferError::Closed) => self.start_over(key, "an offer for a closed connection"),
             Err(error) => {
                 warn!(identity = member.identity, %error, "an offer is refused: the participant is put out");
-                self.misbehaved(key);
+                let why = error.to_string();
+                self.misbehaved(key, &why);
             }
         }
     }
@@ -95,14 +97,16 @@ impl Engine {
             Err(OfferError::Closed) => self.start_over(key, "an answer for a closed connection"),
             Err(error) => {
                 warn!(identity = member.identity, %error, "an answer is refused: the participant is put out");
-                self.misbehaved(key);
+                let why = error.to_string();
+                self.misbehaved(key, &why);
             }
         }
     }
 
-    fn misbehaved(&mut self, key: MemberKey) {
-        use std::sync::atomic::Ordering;
+    /// Counts it, tells the client what was wrong, and puts it out.
+    pub(super) fn misbehaved(&mut self, key: MemberKey, why: &str) {
         self.outlets.counters.misbehaved.fetch_add(1, Ordering::Relaxed);
+        self.say(key, reply::refused(0, Reason::InvalidRequest, why, None));
         self.put_out(key, Departure::Misbehaved);
     }
 
