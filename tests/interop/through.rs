@@ -23,6 +23,7 @@ use crate::relay::Relay;
 
 /// What is done to the open signalling connections.
 #[derive(Clone, Debug)]
+#[allow(clippy::large_enum_variant)]
 enum Slip {
     ToServer(Request),
     ToBox(Response),
