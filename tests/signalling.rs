@@ -6,12 +6,13 @@ mod rooms;
 
 use std::time::Duration;
 
+use base64::Engine;
 use futures_util::{SinkExt, StreamExt};
 use livekit_protocol as proto;
 use prost::Message as _;
 use proto::signal_request::Message as Request;
 use proto::signal_response::Message as Response;
-use roomd::room::{Departure, Event};
+use roomd::room::{Departure, Event, Grant, Refusal, WAITING};
 use rooms::{RoomServer, grant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_tungstenite::tungstenite::Message;
@@ -69,6 +70,12 @@ impl Client {
         let pick = |r| matches!(r, Response::Update(u) if u.participants.iter().any(is)).then_some(());
         self.until("the others are told", pick).await;
     }
+}
+
+/// As it stands in the URL of `/rtc/v1`, not compressed.
+fn join_request(request: &proto::JoinRequest) -> String {
+    let wrapped = proto::WrappedJoinRequest { join_request: request.encode_to_vec(), ..Default::default() };
+    base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(wrapped.encode_to_vec())
 }
 
 fn offer(sdp: &str) -> Request {
@@ -145,7 +152,7 @@ async fn whoever_sends_nonsense_is_put_out_and_nobody_else_notices() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn tokens_are_checked_before_the_upgrade_and_v1_is_not_spoken() {
+async fn tokens_and_join_requests_are_checked_before_the_upgrade() {
     let server = RoomServer::start().await;
     let token = server.token("hall", "anna");
     assert!(get(&server, &format!("/rtc/validate?access_token={token}")).await.ends_with("success"));
@@ -155,12 +162,77 @@ async fn tokens_are_checked_before_the_upgrade_and_v1_is_not_spoken() {
     none.room_join = false;
     let none = server.token_for(&none);
     assert!(get(&server, &format!("/rtc/validate?access_token={none}")).await.starts_with("HTTP/1.1 403"));
-    for path in ["/rtc/v1", "/rtc/v1/validate", "/rtc"] {
+    for path in ["/rtc/v1", "/rtc"] {
         let answer = get(&server, &format!("{path}?access_token={token}")).await;
-        assert!(answer.starts_with("HTTP/1.1 404"), "{path}: {answer}");
+        assert!(answer.starts_with("HTTP/1.1 404"), "no WebSocket, {path}: {answer}");
     }
+    let request = join_request(&proto::JoinRequest { metadata: "m".into(), ..Default::default() });
+    for (parameter, status, says) in [
+        (format!("&join_request={request}"), 200, "success"),
+        (String::new(), 400, "join_request is required"),
+        ("&join_request=%25".to_owned(), 400, "join_request is not base64url"),
+        ("&join_request=CAE".to_owned(), 400, "join_request: not one gzip member of deflated data"),
+    ] {
+        let answer = get(&server, &format!("/rtc/v1/validate?access_token={token}{parameter}")).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")) && answer.ends_with(says), "{answer}");
+    }
+    assert!(get(&server, "/rtc/v1/validate").await.starts_with("HTTP/1.1 401"));
     let refused = connect_async(format!("{}/rtc?access_token=x", server.ws_url())).await;
     assert!(refused.unwrap_err().to_string().contains("401"));
+}
+
+/// A client's offer with one section for audio to receive, and data channels.
+fn receiving_offer() -> (str0m::Rtc, str0m::change::SdpPendingOffer, String) {
+    let mut rtc = str0m::Rtc::new(std::time::Instant::now());
+    let mut api = rtc.sdp_api();
+    api.add_channel("_reliable".to_owned());
+    api.add_media(str0m::media::MediaKind::Audio, str0m::media::Direction::RecvOnly, None, None, None);
+    let (offer, pending) = api.apply().expect("an offer");
+    let sdp = offer.to_sdp_string();
+    (rtc, pending, sdp)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_join_request_is_answered_in_order_and_a_client_with_too_few_sections_is_asked_for_more() {
+    let server = RoomServer::start().await;
+    let (_, _, sdp) = receiving_offer();
+    let track =
+        |cid: &str, kind: i32| proto::AddTrackRequest { cid: cid.into(), r#type: kind, ..Default::default() };
+    let publisher_offer = Some(proto::SessionDescription { id: 7, sdp, ..Default::default() });
+    let request = proto::JoinRequest {
+        client_info: Some(proto::ClientInfo { protocol: 16, ..Default::default() }),
+        connection_settings: Some(proto::ConnectionSettings { auto_subscribe: true, ..Default::default() }),
+        add_track_requests: vec![track("mic", 0), track("cam", 1)],
+        publisher_offer,
+        ..Default::default()
+    };
+    let url = format!(
+        "{}/rtc/v1?access_token={}&join_request={}",
+        server.ws_url(),
+        server.token("hall", "anna"),
+        join_request(&request)
+    );
+    let mut anna = Client(connect_async(url).await.expect("upgrade").0);
+    let Some(Response::Join(join)) = anna.next().await else { panic!("no join response") };
+    assert!(!join.subscriber_primary, "there is no subscriber's connection");
+    let mut said = Vec::new();
+    while said.len() < 3 {
+        match anna.next().await.expect("open") {
+            Response::TrackPublished(published) => said.push(published.cid),
+            Response::Answer(answer) => {
+                assert_eq!((answer.id, answer.mid_to_track_id.len()), (7, 0));
+                assert!(
+                    answer.sdp.contains("a=inactive") && answer.sdp.contains("m=application"),
+                    "{}",
+                    answer.sdp
+                );
+                said.push("answer".to_owned());
+            }
+            Response::Offer(_) => panic!("the server never offers here"),
+            _ => {}
+        }
+    }
+    assert_eq!(said, ["mic", "cam", "answer"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -170,13 +242,15 @@ async fn stays_end_by_replacement_removal_the_rooms_end_and_what_cannot_be_resum
     let (mut first, _) = Client::join(&server, "anna").await;
     let (mut second, _) = Client::join(&server, "anna").await;
     assert_eq!(first.leave_reason().await, proto::DisconnectReason::DuplicateIdentity as i32);
-    assert!(server.handle.remove_participant("hall", "anna").await);
+    let (admin, hall) = (Grant { room_admin: true, ..Grant::default() }, || "hall".to_owned());
+    let remove = || server.handle.remove_participant(admin.clone(), hall(), "anna".into());
+    remove().await.expect("she is there");
     assert_eq!(second.leave_reason().await, proto::DisconnectReason::ParticipantRemoved as i32);
-    assert!(!server.handle.remove_participant("hall", "anna").await);
+    assert_eq!(remove().await, Err(Refusal::no("participant", "anna")));
     let (mut third, _) = Client::join(&server, "carl").await;
-    assert!(server.handle.end_room("hall").await);
+    server.handle.delete_room(admin.clone(), hall()).await.expect("it is there");
     assert_eq!(third.leave_reason().await, proto::DisconnectReason::RoomDeleted as i32);
-    assert!(!server.handle.end_room("hall").await);
+    assert_eq!(server.handle.delete_room(admin, hall()).await, Err(Refusal::no("room", "hall")));
     let more = "&reconnect=1&sid=PA_nobody";
     let mut late = Client::open(&server, &server.token("hall", "anna"), more).await;
     let Some(Response::Leave(leave)) = late.next().await else { panic!("no leave") };
@@ -225,4 +299,137 @@ async fn whoever_vanishes_before_media_connects_is_gone_within_seconds() {
     let mut rooms = server.handle.watch_rooms();
     let gone = rooms.wait_for(|s| s.rooms.iter().any(|room| room.participants.is_empty()));
     tokio::time::timeout(Duration::from_secs(15), gone).await.expect("gone").expect("server runs");
+}
+
+/// An `ask_join` token's grant.
+fn asking(identity: &str) -> Grant {
+    Grant {
+        identity: identity.into(),
+        room: "hall".into(),
+        room_join: true,
+        hidden: true,
+        waiting: true,
+        ..Grant::default()
+    }
+}
+
+fn ordinary() -> proto::ParticipantPermission {
+    proto::ParticipantPermission {
+        can_subscribe: true,
+        can_publish: true,
+        can_publish_data: true,
+        ..Default::default()
+    }
+}
+
+/// Picks what an update says about `identity`: the newest if it says several.
+fn news<'a>(identity: &'a str) -> impl FnMut(Response) -> Option<proto::ParticipantInfo> + 'a {
+    move |response| match response {
+        Response::Update(update) => update.participants.into_iter().rfind(|p| p.identity == identity),
+        _ => None,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_asks_to_join_waits_unseen_and_is_let_in_or_turned_away() {
+    let server = RoomServer::start().await;
+    let host_grant = Grant { may_admit: true, ..grant("hall", "host") };
+    let mut host = Client::open(&server, &server.token_for(&host_grant), "").await;
+    let (mut anna, _) = Client::join(&server, "anna").await;
+    let mut guest = Client::open(&server, &server.token_for(&asking("guest")), "").await;
+    let Some(Response::Join(join)) = guest.next().await else { panic!("no join response") };
+    assert!(join.other_participants.is_empty(), "whoever waits sees nobody");
+    let own = join.participant.expect("itself");
+    assert_eq!(own.attributes.get(WAITING).map(String::as_str), Some("true"));
+    let asked = host.until("the host is asked", news("guest")).await;
+    assert!(asked.attributes.contains_key(WAITING) && asked.permission.is_some_and(|p| p.hidden));
+    let mut late = Client::open(
+        &server,
+        &server.token_for(&Grant { identity: "late".into(), ..host_grant.clone() }),
+        "",
+    )
+    .await;
+    let Some(Response::Join(join)) = late.next().await else { panic!("no join response") };
+    assert!(
+        join.other_participants.iter().any(|p| p.identity == "guest"),
+        "one who comes later is asked too"
+    );
+    let request = proto::UpdateParticipantRequest {
+        room: "hall".into(),
+        identity: "guest".into(),
+        permission: Some(ordinary()),
+        ..Default::default()
+    };
+    let refused = server.handle.update_participant(grant("hall", "anna"), request.clone()).await;
+    assert_eq!(refused, Err(Refusal::NotModerator { room: "hall".into() }));
+    server.handle.update_participant(host_grant.clone(), request).await.expect("let in");
+    let mut others = Vec::new();
+    let itself = guest.until("the guest is told", |response| match response {
+        Response::Update(update) => {
+            let (own, other): (Vec<_>, Vec<_>) =
+                update.participants.into_iter().partition(|p| p.identity == "guest");
+            others.extend(other.into_iter().map(|p| p.identity));
+            own.into_iter().next()
+        }
+        _ => None,
+    });
+    assert_eq!(itself.await.permission, Some(ordinary()));
+    assert_eq!(others, ["host", "anna", "late"]);
+    let renewed =
+        guest.until("token", |r| if let Response::RefreshToken(t) = r { Some(t) } else { None }).await;
+    let renewed = server.keys.verify(&renewed, roomd::base::clock::wall()).expect("valid");
+    assert!(!renewed.waiting && renewed.can_publish && !renewed.hidden);
+    let seen = anna.until("the others see the guest", news("guest")).await;
+    assert!(!seen.attributes.contains_key(WAITING));
+    let mut second = Client::open(&server, &server.token_for(&asking("second")), "").await;
+    host.until("the host is asked again", news("second")).await;
+    server
+        .handle
+        .remove_participant(host_grant.clone(), "hall".into(), "second".into())
+        .await
+        .expect("turned away");
+    assert_eq!(second.leave_reason().await, proto::DisconnectReason::UserRejected as i32);
+    host.sees_leave("second").await;
+    let refused = server.handle.remove_participant(host_grant, "hall".into(), "guest".into()).await;
+    assert_eq!(refused, Err(Refusal::NotModerator { room: "hall".into() }), "who is in is for moderators");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_participant_may_do_changes_live_and_everyone_is_told() {
+    let server = RoomServer::start().await;
+    let (mut anna, _) = Client::join(&server, "anna").await;
+    let (mut bert, _) = Client::join(&server, "bert").await;
+    let admin = Grant { room_admin: true, ..Grant::default() };
+    let request = |permission| proto::UpdateParticipantRequest {
+        room: "hall".into(),
+        identity: "bert".into(),
+        permission: Some(permission),
+        attributes: [("hand".to_owned(), "up".to_owned())].into(),
+        ..Default::default()
+    };
+    let viewer = proto::ParticipantPermission { can_publish: false, ..ordinary() };
+    server.handle.update_participant(admin.clone(), request(viewer.clone())).await.expect("demoted");
+    let raised = |p: proto::ParticipantInfo| Some(p).filter(|p| p.attributes.contains_key("hand"));
+    let seen = anna.until("anna is told", |r| news("bert")(r).and_then(raised)).await;
+    assert_eq!(seen.permission, Some(viewer));
+    bert.until("bert is told", |r| news("bert")(r).and_then(raised)).await;
+    let publish =
+        || Request::AddTrack(proto::AddTrackRequest { cid: "c".into(), r#type: 1, ..Default::default() });
+    bert.send(publish()).await;
+    let refused = |r| if let Response::RequestResponse(r) = r { Some(r.reason) } else { None };
+    assert_eq!(bert.until("refusal", refused).await, proto::request_response::Reason::NotAllowed as i32);
+    server.handle.update_participant(admin.clone(), request(ordinary())).await.expect("promoted");
+    bert.send(publish()).await;
+    bert.until("published", |r| matches!(r, Response::TrackPublished(_)).then_some(())).await;
+    let hidden = proto::ParticipantPermission { hidden: true, ..ordinary() };
+    server.handle.update_participant(admin.clone(), request(hidden)).await.expect("hidden");
+    anna.sees_leave("bert").await;
+    server.handle.update_participant(admin.clone(), request(ordinary())).await.expect("shown");
+    let back = anna.until("anna sees bert again", news("bert")).await;
+    assert_ne!(back.state, proto::participant_info::State::Disconnected as i32);
+    let metadata = proto::UpdateRoomMetadataRequest { room: "hall".into(), metadata: "topic".into() };
+    server.handle.update_room_metadata(admin, metadata).await.expect("changed");
+    let room =
+        |r| if let Response::RoomUpdate(update) = r { update.room.map(|room| room.metadata) } else { None };
+    assert_eq!(anna.until("room update", room).await, "topic");
 }

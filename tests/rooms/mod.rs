@@ -1,6 +1,9 @@
 //! A room server on loopback for tests: signalling on a bare listener, no TLS, no pages.
 #![allow(dead_code)]
 
+pub mod client;
+pub mod relay;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,6 +13,7 @@ use roomd::base::{Shutdown, clock};
 use roomd::room::Grant;
 use roomd::room::token::Keys;
 use roomd::rtc::sfu::{Codecs, NodeIp};
+use roomd::server::api;
 use roomd::server::signal::{self, Config, Handle};
 
 /// The server of one test; stops when dropped.
@@ -28,6 +32,7 @@ impl RoomServer {
     pub async fn start() -> RoomServer {
         let _ = tracing_subscriber::fmt()
             .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+            .with_ansi(false)
             .with_writer(std::io::stderr)
             .try_init();
         let shutdown = Shutdown::new();
@@ -39,7 +44,9 @@ impl RoomServer {
         let address = listener.local_addr().expect("address");
         // A page of our own origin, from where a browser lets scripts reach loopback.
         let page = axum::routing::get(|| async { axum::response::Html("<!doctype html><body></body>") });
-        let router = signal::routes(handle.clone(), Arc::clone(&keys)).route("/test.html", page);
+        let router = signal::routes(handle.clone(), Arc::clone(&keys))
+            .merge(api::routes(handle.clone(), Arc::clone(&keys)))
+            .route("/test.html", page);
         let stop = shutdown.clone().cancelled_owned();
         tokio::spawn(async move { axum::serve(listener, router).with_graceful_shutdown(stop).await });
         RoomServer { address, handle, keys, shutdown }
@@ -52,6 +59,11 @@ impl RoomServer {
 
     pub fn token_for(&self, grant: &Grant) -> String {
         self.keys.mint(grant, Duration::from_secs(600), clock::wall())
+    }
+
+    /// Where its media goes by UDP.
+    pub fn media(&self) -> SocketAddr {
+        (std::net::Ipv4Addr::LOCALHOST, self.handle.udp_port()).into()
     }
 
     pub fn ws_url(&self) -> String {

@@ -31,6 +31,8 @@ pub(super) struct Opening {
     pub auto_subscribe: bool,
     pub attributes: HashMap<String, String>,
     pub resume: Option<String>,
+    pub single: bool,
+    pub first: Vec<proto::signal_request::Message>,
     pub grant: Grant,
 }
 
@@ -38,17 +40,27 @@ pub(super) struct Opening {
 pub(super) async fn run(socket: WebSocket, opening: Opening, handle: Handle, keys: Arc<Keys>) {
     let (out, messages) = mpsc::channel(OUT_CAPACITY);
     let (reply, admitted) = oneshot::channel();
-    let Opening { protocol, auto_subscribe, attributes, resume, grant } = opening;
-    let room = grant.room.clone();
-    let join = Join { room, grant: grant.clone(), protocol, auto_subscribe, attributes, resume, out, reply };
+    let Opening { protocol, auto_subscribe, attributes, resume, single, first, grant } = opening;
+    let (room, of_join) = (grant.room.clone(), grant.clone());
+    let join = Join {
+        room,
+        grant: of_join,
+        protocol,
+        auto_subscribe,
+        attributes,
+        resume,
+        single,
+        first,
+        out,
+        reply,
+    };
     let mut session = Session { socket, messages, json: false };
     if handle.requests.send(Request::Join(Box::new(join))).await.is_err() {
         return;
     }
     match admitted.await {
         Ok(Ok(ticket)) => {
-            let refresh = Refresh { keys, grant };
-            let malformed = session.talk(ticket, &handle, &refresh).await;
+            let malformed = session.talk(ticket, &handle, Refresh { keys, grant }).await;
             let ended = malformed.map_or(Request::Gone(ticket), |what| Request::Malformed(ticket, what));
             let _ = handle.requests.send(ended).await;
             session.finish().await;
@@ -86,7 +98,7 @@ enum End {
 
 impl Session {
     /// Until the end; Some: what was malformed.
-    async fn talk(&mut self, ticket: Ticket, handle: &Handle, refresh: &Refresh) -> Option<&'static str> {
+    async fn talk(&mut self, ticket: Ticket, handle: &Handle, mut refresh: Refresh) -> Option<&'static str> {
         let mut heard = clock::now();
         let mut probe = tokio::time::interval(PROBE_INTERVAL);
         // The join response must come first; a fresh token follows it.
@@ -95,6 +107,10 @@ impl Session {
             let silent = tokio::time::sleep_until((heard + PING_TIMEOUT).into());
             let result = tokio::select! {
                 out = self.messages.recv() => match out {
+                    Some(Out::Granted(grant)) => {
+                        refresh.grant = *grant;
+                        self.send(refresh.message()).await
+                    }
                     Some(out) => self.send(out).await,
                     None => Err(End::Gone),
                 },
@@ -134,7 +150,12 @@ impl Session {
     }
 
     async fn send(&mut self, out: Out) -> Result<(), End> {
-        let Out::Message(response) = out else { return Err(End::Gone) };
+        let response = match out {
+            Out::Message(response) => response,
+            // No token is given any more.
+            Out::Granted(_) => return Ok(()),
+            Out::Close => return Err(End::Gone),
+        };
         let message = if self.json {
             Message::Text(serde_json::to_string(&*response).unwrap_or_default().into())
         } else {

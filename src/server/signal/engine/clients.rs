@@ -11,7 +11,7 @@ use super::super::message::{Join, Out, Ticket};
 use super::member::Member;
 use super::{Engine, reply};
 use crate::base::clock;
-use crate::room::{Departure, Event, Joining, MemberKey, Participant};
+use crate::room::{Departure, Event, Joining, MemberKey, Participant, Room};
 use crate::rtc::sfu::Role;
 use crate::rtc::sfu::publisher::Publisher;
 use crate::rtc::sfu::subscriber::Subscriber;
@@ -23,7 +23,7 @@ impl Engine {
             self.resume(&sid, join);
             return;
         }
-        let Join { room, grant, protocol, auto_subscribe, attributes, out, reply, .. } = join;
+        let Join { room, grant, protocol, auto_subscribe, attributes, single, first, out, reply, .. } = join;
         let identity = grant.identity.clone();
         let joining = Joining { room: room.clone(), grant, attributes };
         let admitted = match self.rooms.admit(joining, clock::wall()) {
@@ -36,28 +36,26 @@ impl Engine {
         let key = admitted.key;
         let sid = self.participant(&room, key).map(|p| p.sid.clone()).unwrap_or_default();
         info!(room, identity, sid, protocol, "a participant joined");
-        let publisher = self.endpoints.open(Role::Publisher, self.now);
-        let subscriber = self.endpoints.open(Role::Subscriber, self.now);
-        self.owners.insert(publisher, (key, Role::Publisher));
-        self.owners.insert(subscriber, (key, Role::Subscriber));
+        let (publisher, subscriber) = self.open_connections(key, single);
         let member = Member {
             key,
             room: room.clone(),
             sid,
             identity,
             auto_subscribe,
-            subscriber_primary: protocol > 2,
+            subscriber_primary: protocol > 2 && !single,
             generation: 1,
             out: Some(out),
             silent_since: None,
             joined: self.now,
-            publisher: Publisher::new(publisher),
-            subscriber: Subscriber::new(subscriber),
+            publisher,
+            subscriber,
             publications: Vec::new(),
             streams: HashMap::new(),
             clock: SenderClock::default(),
             wishes: HashMap::new(),
             unwanted: HashSet::new(),
+            bandwidth: Default::default(),
             data_in: HashMap::new(),
             data_open: HashSet::new(),
             data_waiting: VecDeque::new(),
@@ -72,7 +70,21 @@ impl Engine {
         self.announce(&room, key);
         self.negotiate(key);
         self.subscribe_to_all(&room, key);
+        first.into_iter().for_each(|said| self.said(key, said));
         self.changed = true;
+    }
+
+    fn open_connections(&mut self, key: MemberKey, single: bool) -> (Publisher, Subscriber) {
+        let mut open = |role| {
+            let connection = self.endpoints.open(role, self.now);
+            self.owners.insert(connection, (key, role));
+            connection
+        };
+        if single {
+            let connection = open(Role::Both);
+            return (Publisher::new(connection), Subscriber::single(connection));
+        }
+        (Publisher::new(open(Role::Publisher)), Subscriber::new(open(Role::Subscriber)))
     }
 
     fn welcome(&mut self, room: &str, key: MemberKey) {
@@ -82,10 +94,19 @@ impl Engine {
         let primary = member.subscriber_primary;
         let response = reply::join(room, participant, primary, &self.codecs, &self.node_id);
         member.send(Response::Join(response));
-        let speaking = self.speakers.get(&room.name).map(|speakers| speakers.active()).unwrap_or_default();
+        if !participant.grant.waiting {
+            let name = room.name.clone();
+            self.tell_speakers(&name, key);
+        }
+    }
+
+    /// Who speaks now.
+    pub(super) fn tell_speakers(&mut self, room: &str, key: MemberKey) {
+        let speaking = self.speakers.get(room).map(|speakers| speakers.active()).unwrap_or_default();
+        let Some(room) = self.rooms.get(room) else { return };
         let sids = |key: MemberKey| room.participant(key).map(|p| p.sid.clone());
         if let Some(speakers) = reply::speakers(&speaking, sids) {
-            member.send(speakers);
+            self.say(key, speakers);
         }
     }
 
@@ -96,7 +117,7 @@ impl Engine {
             .and_then(|room| room.participants.iter().find(|p| p.sid == sid))
             .filter(|participant| participant.grant.identity == join.grant.identity)
             .map(|participant| participant.key);
-        let usable = found.filter(|key| self.is_resumable(*key));
+        let usable = found.filter(|key| self.is_resumable(*key, join.single));
         let (Some(key), Some(room)) = (usable, self.rooms.get(&join.room)) else {
             info!(room = join.room, sid, "a stay cannot be resumed");
             let leave = reply::leave(proto::DisconnectReason::StateMismatch, reply::RECONNECT);
@@ -119,12 +140,16 @@ impl Engine {
         member.send(Response::RoomUpdate(proto::RoomUpdate { room: Some(room_info) }));
         member.subscriber.restart();
         info!(room = name, identity = member.identity, "a stay is resumed");
+        join.first.into_iter().for_each(|said| self.said(key, said));
         self.negotiate(key);
     }
 
-    /// Neither of its connections is beyond repair.
-    fn is_resumable(&mut self, key: MemberKey) -> bool {
+    /// It comes back by the protocol that it came by, and none of its connections is beyond repair.
+    fn is_resumable(&mut self, key: MemberKey, single: bool) -> bool {
         let Some(member) = self.members.get(&key) else { return false };
+        if member.subscriber.is_single() != single {
+            return false;
+        }
         let connections = [member.publisher.key, member.subscriber.key];
         connections.into_iter().all(|c| self.endpoints.get_mut(c).is_some_and(|c| !c.closed))
     }
@@ -172,6 +197,7 @@ impl Engine {
         self.put_out(key, Departure::Vanished);
     }
 
+    /// Puts everybody out, ends what runs on the room, and takes it away. False: there is no such room.
     pub(super) fn end_room(&mut self, room: &str, departure: Departure) -> bool {
         let Some(keys) =
             self.rooms.get(room).map(|r| r.participants.iter().map(|p| p.key).collect::<Vec<_>>())
@@ -181,7 +207,11 @@ impl Engine {
         for key in keys {
             self.put_out(key, departure);
         }
-        if let Some(event) = self.rooms.end(room) {
+        let reason = match departure {
+            Departure::Shutdown => proto::RoomEndReason::RoomEndServerShutdown,
+            _ => proto::RoomEndReason::RoomEndApiDelete,
+        };
+        if let Some(event) = self.rooms.end(room, reason) {
             self.emit(event);
         }
         self.speakers.remove(room);
@@ -198,13 +228,15 @@ impl Engine {
             member.send(Response::Leave(reply::leave(departure.reason(), reply::DISCONNECT)));
         }
         member.hang_up();
+        let room_info = self.rooms.get(room).map(Room::info).unwrap_or_default();
         for publication in &member.publications {
             if let Some((_, track)) = publication.bound {
                 self.withdraw(track);
-                let (room, identity) = (room.to_owned(), member.identity.clone());
-                self.emit(Event::TrackUnpublished { room, identity, track: publication.info.clone() });
+                let (room, participant) = (room_info.clone(), participant.info());
+                self.emit(Event::TrackUnpublished { room, participant, track: publication.info.clone() });
             }
         }
+        self.drop_calls(key);
         for track in self.tracks.values_mut() {
             track.route.unsubscribe(|to| to.member == key);
         }
@@ -215,12 +247,13 @@ impl Engine {
         if let Some(speakers) = self.speakers.get_mut(room) {
             speakers.remove(key);
         }
-        if !participant.grant.hidden {
-            let farewell = participant.farewell(departure.reason());
-            self.broadcast(room, None, &reply::update(farewell));
+        let viewers = self.rooms.get(room).map(|room| room.viewers(participant)).unwrap_or_default();
+        let farewell = participant.farewell(departure.reason());
+        for viewer in viewers {
+            self.say(viewer, reply::update(farewell.clone()));
         }
-        let participant = participant.farewell(departure.reason());
-        self.emit(Event::ParticipantLeft { room: room.to_owned(), participant, departure });
+        let connected = participant.active && !participant.grant.waiting;
+        self.emit(Event::ParticipantLeft { room: room_info, participant: farewell, departure, connected });
         self.changed = true;
     }
 
@@ -228,16 +261,21 @@ impl Engine {
         self.rooms.get(room)?.participant(key)
     }
 
-    /// Tells the others what is new about `key`, unless it is hidden.
+    /// Tells those who see `key` what is new about it.
     pub(super) fn announce(&mut self, room: &str, key: MemberKey) {
-        let Some(participant) = self.participant(room, key).filter(|p| !p.grant.hidden) else { return };
+        let Some(room) = self.rooms.get(room) else { return };
+        let Some(participant) = room.participant(key) else { return };
         let update = reply::update(participant.info());
-        self.broadcast(room, Some(key), &update);
+        for viewer in room.viewers(participant) {
+            self.say(viewer, update.clone());
+        }
     }
 
-    pub(super) fn broadcast(&mut self, room: &str, except: Option<MemberKey>, message: &Response) {
-        for member in self.members.values_mut() {
-            if member.room == room && Some(member.key) != except {
+    /// Tells everybody who was let in.
+    pub(super) fn broadcast(&mut self, room: &str, message: &Response) {
+        let Some(room) = self.rooms.get(room) else { return };
+        for participant in room.participants.iter().filter(|p| !p.grant.waiting) {
+            if let Some(member) = self.members.get_mut(&participant.key) {
                 member.send(message.clone());
             }
         }

@@ -9,7 +9,7 @@ use tracing::{debug, warn};
 use super::super::Counters;
 use super::Engine;
 use super::member::Member;
-use crate::room::MemberKey;
+use crate::room::{Grant, MemberKey, Refusal};
 use crate::rtc::sfu::{Endpoints, Role};
 
 /// Reliable messages kept for a subscriber whose channel is full. One more: the newest is lost and counted.
@@ -18,30 +18,33 @@ const MAX_WAITING: usize = 256;
 const LOW_BYTES: usize = 64 * 1024;
 
 impl Engine {
+    /// A channel of a publisher brings its data; one of a subscriber takes what is for it; one of a single connection
+    /// does both.
     pub(super) fn channel_open(&mut self, key: MemberKey, role: Role, channel: ChannelId, label: &str) {
         let Some(member) = self.members.get_mut(&key) else { return };
-        match role {
-            Role::Publisher => {
-                let reliable = match label {
-                    "_reliable" => true,
-                    "_lossy" => false,
-                    _ => return,
-                };
-                member.data_in.insert(channel, reliable);
+        let reliable = match label {
+            "_reliable" => Some(true),
+            "_lossy" => Some(false),
+            _ => None,
+        };
+        if let Some(reliable) = reliable.filter(|_| role != Role::Subscriber) {
+            member.data_in.insert(channel, reliable);
+            if role == Role::Both {
+                member.subscriber.adopt(channel, reliable);
             }
-            Role::Subscriber => {
-                member.data_open.insert(channel);
-                let connection = self.endpoints.get_mut(member.subscriber.key);
-                if let Some(mut channel) = connection.and_then(|c| c.rtc.channel(channel)) {
-                    channel.set_buffered_amount_low_threshold(LOW_BYTES);
-                }
-                self.flush_data(key);
+        }
+        if role != Role::Publisher {
+            member.data_open.insert(channel);
+            let connection = self.endpoints.get_mut(member.subscriber.key);
+            if let Some(mut channel) = connection.and_then(|c| c.rtc.channel(channel)) {
+                channel.set_buffered_amount_low_threshold(LOW_BYTES);
             }
+            self.flush_data(key);
         }
     }
 
     pub(super) fn channel_data(&mut self, key: MemberKey, role: Role, data: &ChannelData) {
-        let Some(member) = self.members.get(&key).filter(|_| role == Role::Publisher) else { return };
+        let Some(member) = self.members.get(&key).filter(|_| role != Role::Subscriber) else { return };
         let Some(reliable) = member.data_in.get(&data.id).copied() else { return };
         let room = member.room.clone();
         let participant = self.participant(&room, key).filter(|p| p.grant.can_publish_data);
@@ -55,14 +58,55 @@ impl Engine {
         };
         let hidden = participant.grant.hidden;
         stamp(&mut packet, &participant.sid, &participant.grant.identity, hidden);
-        let (sids, identities) = destinations(&packet);
+        if !self.take_answer(key, &packet) {
+            self.spread(&room, Some(key), reliable, &packet);
+        }
+    }
+
+    /// Sends a data message to whom it is for in `room`, all but `from`. Whoever waits to be let in gets none.
+    pub(super) fn spread(
+        &mut self,
+        room: &str,
+        from: Option<MemberKey>,
+        reliable: bool,
+        packet: &proto::DataPacket,
+    ) {
+        let (sids, identities) = destinations(packet);
         let bytes = packet.encode_to_vec();
-        for member in self.members.values_mut().filter(|member| member.room == room && member.key != key) {
+        let Some(room) = self.rooms.get(room) else { return };
+        for participant in room.participants.iter().filter(|p| Some(p.key) != from && !p.grant.waiting) {
+            let Some(member) = self.members.get_mut(&participant.key) else { continue };
             let everyone = sids.is_empty() && identities.is_empty();
             if everyone || sids.contains(&member.sid) || identities.contains(&member.identity) {
                 send(member, &mut self.endpoints, &self.outlets.counters, reliable, &bytes);
             }
         }
+    }
+
+    /// A data message of the API.
+    pub(in crate::server::signal) fn send_data(
+        &mut self,
+        grant: &Grant,
+        request: proto::SendDataRequest,
+    ) -> Result<(), Refusal> {
+        let room = self.moderated(grant, &request.room)?.name.clone();
+        let reliable = request.kind == proto::data_packet::Kind::Reliable as i32;
+        #[allow(deprecated)] // As above: both places where clients look.
+        let packet = proto::DataPacket {
+            kind: request.kind,
+            destination_identities: request.destination_identities.clone(),
+            value: Some(Value::User(proto::UserPacket {
+                payload: request.data,
+                topic: request.topic,
+                destination_sids: request.destination_sids,
+                destination_identities: request.destination_identities,
+                nonce: request.nonce,
+                ..Default::default()
+            })),
+            ..Default::default()
+        };
+        self.spread(&room, None, reliable, &packet);
+        Ok(())
     }
 
     /// Sends what had to wait.
@@ -90,11 +134,9 @@ fn send(member: &mut Member, endpoints: &mut Endpoints, counters: &Counters, rel
 }
 
 fn write(member: &Member, endpoints: &mut Endpoints, reliable: bool, bytes: &[u8]) -> bool {
-    let Some(channels) = member.subscriber.channels else { return false };
+    let channels = member.subscriber.channels;
     let channel = if reliable { channels.reliable } else { channels.lossy };
-    if !member.data_open.contains(&channel) {
-        return false;
-    }
+    let Some(channel) = channel.filter(|channel| member.data_open.contains(channel)) else { return false };
     endpoints.touch(member.subscriber.key);
     let connection = endpoints.get_mut(member.subscriber.key).filter(|connection| !connection.closed);
     let channel = connection.and_then(|connection| connection.rtc.channel(channel));

@@ -26,6 +26,8 @@ pub(super) struct Track {
     /// `h264`, as clients name it for dynacast.
     pub codec: String,
     pub mid: Mid,
+    /// A screen, or a window of one.
+    pub screen: bool,
     pub route: Route<Destination>,
 }
 
@@ -80,6 +82,7 @@ impl Engine {
             ssrc: *header.ssrc,
             sequence: *packet.seq_no,
             timestamp: header.timestamp,
+            bytes: packet.payload.len(),
             keyframe: !video || is_keyframe(&stream.params, &packet.payload),
             report,
             arrival: self.at,
@@ -176,8 +179,10 @@ impl Engine {
             let Some(room) = self.rooms.get(name).filter(|_| !changes.is_empty()) else { continue };
             let seen = |key| room.participant(key).filter(|p| !p.grant.hidden).map(|p| p.sid.clone());
             let Some(message) = reply::speakers(&changes, seen) else { continue };
-            for member in self.members.values_mut().filter(|member| member.room == *name) {
-                member.send(message.clone());
+            for participant in room.participants.iter().filter(|p| !p.grant.waiting) {
+                if let Some(member) = self.members.get_mut(&participant.key) {
+                    member.send(message.clone());
+                }
             }
         }
     }

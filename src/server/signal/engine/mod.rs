@@ -2,21 +2,26 @@
 //!
 //! | file | what |
 //! |---|---|
+//! | `bandwidth` | what each subscriber's network carries |
 //! | `clients` | joining, resuming, leaving |
 //! | `signals` | what clients say |
 //! | `publishing` | tracks come and go |
 //! | `subscribing` | who gets which track, offers to subscribers |
 //! | `media` | packets, keyframes, layers, speakers |
 //! | `data` | data messages |
+//! | `orders`, `rpc` | what the APIs order |
 //! | `upkeep` | timeouts, snapshots |
 //! | `member`, `reply` | a participant's state; the messages sent to it |
 
+mod bandwidth;
 mod clients;
 mod data;
 mod media;
 mod member;
+mod orders;
 mod publishing;
 mod reply;
+mod rpc;
 mod signals;
 mod subscribing;
 mod upkeep;
@@ -66,6 +71,8 @@ pub(super) struct Engine {
     owners: HashMap<ConnectionKey, (MemberKey, Role)>,
     tracks: HashMap<u64, Track>,
     speakers: HashMap<String, Speakers<MemberKey>>,
+    /// Calls of the API that wait for a participant's answer, by their id.
+    calls: HashMap<String, rpc::Call>,
     codecs: Codecs,
     outlets: Outlets,
     node_id: String,
@@ -114,6 +121,7 @@ impl Engine {
             owners: HashMap::new(),
             tracks: HashMap::new(),
             speakers: HashMap::new(),
+            calls: HashMap::new(),
             codecs: config.codecs,
             outlets,
             node_id: ids::prefixed("ND"),
@@ -191,6 +199,7 @@ impl Engine {
             match event {
                 RtcEvent::RtpPacket(packet) => self.packet(key, packet),
                 RtcEvent::Connected => self.connected(key, role),
+                RtcEvent::EgressBitrateEstimate(kind) => self.bandwidth_estimated(key, role, &kind),
                 RtcEvent::KeyframeRequest(request) => self.keyframe_wanted(key, request.mid),
                 RtcEvent::ChannelOpen(channel, label) => self.channel_open(key, role, channel, &label),
                 RtcEvent::ChannelData(data) => self.channel_data(key, role, &data),
@@ -211,14 +220,7 @@ impl Engine {
             Request::Signal(ticket, request) => self.signal(ticket, *request),
             Request::Malformed(ticket, what) => self.malformed(ticket, what),
             Request::Gone(ticket) => self.signalling_gone(ticket),
-            Request::EndRoom(room, reply) => drop(reply.send(self.end_room(&room, Departure::RoomEnded))),
-            Request::Remove { room, identity, reply } => {
-                let found = self.rooms.get(&room).and_then(|r| r.identity(&identity)).map(|p| p.key);
-                if let Some(key) = found {
-                    self.put_out(key, Departure::Removed);
-                }
-                let _ = reply.send(found.is_some());
-            }
+            Request::Order(order) => (order.0)(self),
         }
     }
 

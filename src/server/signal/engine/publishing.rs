@@ -55,8 +55,8 @@ impl Engine {
         let media = [proto::TrackType::Audio as i32, proto::TrackType::Video as i32];
         let long =
             [&request.cid, &request.name, &request.stream].iter().any(|text| text.len() > MAX_TEXT_BYTES);
-        if !participant.grant.can_publish {
-            Some((Reason::NotAllowed, "the token does not allow publishing"))
+        if !participant.grant.may_publish(request.source) {
+            Some((Reason::NotAllowed, "publishing this source is not allowed"))
         } else if !media.contains(&request.r#type) {
             Some((Reason::UnsupportedType, "only audio and video"))
         } else if long || request.cid.is_empty() || request.layers.len() > MAX_LAYERS {
@@ -114,7 +114,10 @@ impl Engine {
             }
         }
         let info = info.clone();
-        let route = if offer.video { Route::video(offer.simulcast, sizes(&info)) } else { Route::audio() };
+        let mut route =
+            if offer.video { Route::video(offer.simulcast, sizes(&info)) } else { Route::audio() };
+        route.set_announced(bitrates(&info));
+        route.set_muted(info.muted);
         let (room, identity, publisher_sid) =
             (member.room.clone(), member.identity.clone(), member.sid.clone());
         info!(
@@ -127,19 +130,23 @@ impl Engine {
         );
         let publisher = key;
         let (sid, codec) = (info.sid.clone(), codec_name(&info.mime_type));
-        let new = Track { room: room.clone(), publisher, publisher_sid, sid, codec, mid: offer.mid, route };
+        let screen = info.source == proto::TrackSource::ScreenShare as i32;
+        let (room_name, mid) = (room.clone(), offer.mid);
+        let new = Track { room: room_name, publisher, publisher_sid, sid, codec, mid, screen, route };
         self.tracks.insert(track, new);
         if let Some(participant) = self.rooms.get_mut(&room).and_then(|r| r.participant_mut(key)) {
             participant.tracks.push(info.clone());
             participant.touch();
         }
         self.announce(&room, key);
-        self.emit(Event::TrackPublished { room: room.clone(), identity, track: info });
+        if let Some((room, participant)) = self.both(&room, key) {
+            self.emit(Event::TrackPublished { room, participant, track: info });
+        }
         self.offer_to_all(&room, track);
         self.changed = true;
     }
 
-    fn unpublish(&mut self, key: MemberKey, sid: &str) {
+    pub(super) fn unpublish(&mut self, key: MemberKey, sid: &str) {
         let Some(member) = self.members.get_mut(&key) else { return };
         let Some(index) = member.publications.iter().position(|p| p.info.sid == sid) else { return };
         let publication = member.publications.remove(index);
@@ -158,8 +165,16 @@ impl Engine {
             speakers.mute(key);
         }
         self.announce(&room, key);
-        self.emit(Event::TrackUnpublished { room, identity, track: publication.info });
+        if let Some((room, participant)) = self.both(&room, key) {
+            self.emit(Event::TrackUnpublished { room, participant, track: publication.info });
+        }
         self.changed = true;
+    }
+
+    /// A room and one of its participants, for an event.
+    pub(super) fn both(&self, room: &str, key: MemberKey) -> Option<(proto::Room, proto::ParticipantInfo)> {
+        let room = self.rooms.get(room)?;
+        Some((room.info(), room.participant(key)?.info()))
     }
 
     /// Takes a track away from everyone who gets it.
@@ -227,6 +242,17 @@ fn sizes(info: &proto::TrackInfo) -> LayerSizes {
         }
     }
     sizes
+}
+
+fn bitrates(info: &proto::TrackInfo) -> [Option<u32>; 3] {
+    let mut bitrates = [None; 3];
+    #[allow(deprecated)] // As above.
+    for layer in &info.layers {
+        if let Some(known) = Layer::from_quality(layer.quality).filter(|_| layer.bitrate > 0) {
+            bitrates[known.index()] = Some(layer.bitrate);
+        }
+    }
+    bitrates
 }
 
 /// As LiveKit writes it.

@@ -6,6 +6,7 @@ use proto::signal_response::Message as Response;
 use super::super::PROTOCOL;
 use crate::room::{MemberKey, Participant, Room};
 use crate::rtc::sfu::Codecs;
+use crate::rtc::sfu::single::Answer;
 use crate::sfu::speaker::Change;
 
 /// The client should not come again by itself.
@@ -35,8 +36,13 @@ pub(super) fn join(
     node_id: &str,
 ) -> proto::JoinResponse {
     let codec = |mime: &str| proto::Codec { mime: mime.to_owned(), ..Default::default() };
+    let mut info = room.info();
+    if participant.grant.waiting {
+        // Not in yet: what is said in the room, and how many are there, is not its business.
+        (info.metadata, info.num_participants, info.num_publishers) = (String::new(), 0, 0);
+    }
     proto::JoinResponse {
-        room: Some(room.info()),
+        room: Some(info),
         participant: Some(participant.info()),
         other_participants: room.others(participant.key),
         server_version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -112,6 +118,12 @@ pub(super) fn refused(
         message: message.to_owned(),
         request,
     })
+}
+
+/// Our answer to offer `id`.
+pub(super) fn answer(answer: Answer, id: u32) -> proto::SessionDescription {
+    let mid_to_track_id = answer.tracks;
+    proto::SessionDescription { mid_to_track_id, ..description("answer", answer.sdp, id) }
 }
 
 /// An SDP of ours.

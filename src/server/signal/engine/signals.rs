@@ -1,6 +1,5 @@
 //! What clients say.
 
-use std::collections::HashMap;
 use std::time::SystemTime;
 
 use livekit_protocol as proto;
@@ -10,6 +9,7 @@ use proto::signal_response::Message as Response;
 use tracing::{debug, warn};
 
 use super::super::message::Ticket;
+use super::member::Member;
 use super::{Engine, reply};
 use crate::base::clock;
 use crate::base::units::Size;
@@ -28,8 +28,12 @@ impl Engine {
         if !self.is_current(ticket) {
             return;
         }
-        let key = ticket.key;
-        let Some(said) = request.message else { return };
+        if let Some(said) = request.message {
+            self.said(ticket.key, said);
+        }
+    }
+
+    pub(super) fn said(&mut self, key: MemberKey, said: Said) {
         match said {
             Said::Offer(offer) => self.publisher_offer(key, &offer),
             Said::Answer(answer) => self.subscriber_answer(key, &answer),
@@ -59,11 +63,16 @@ impl Engine {
 
     fn publisher_offer(&mut self, key: MemberKey, offer: &proto::SessionDescription) {
         let Some(member) = self.members.get_mut(&key) else { return };
-        match member.publisher.accept(&mut self.endpoints, &offer.sdp) {
+        let Member { publisher, subscriber, .. } = member;
+        match publisher.accept(&mut self.endpoints, &offer.sdp, subscriber) {
             Ok(accepted) => {
-                let answer = reply::description("answer", accepted.answer, offer.id);
+                let answer = reply::answer(accepted.answer, offer.id);
                 member.send(Response::Answer(answer));
                 self.bind_tracks(key, &accepted.tracks);
+                if self.members.get(&key).is_some_and(|member| member.subscriber.is_single()) {
+                    self.sync_routes(key);
+                    self.negotiate(key);
+                }
             }
             Err(OfferError::Closed) => self.start_over(key, "an offer for a closed connection"),
             Err(error) => {
@@ -128,12 +137,15 @@ impl Engine {
         self.change_track(key, &request.track_sid, |info| info.audio_features = request.features.clone());
     }
 
-    fn change_track(&mut self, key: MemberKey, sid: &str, change: impl Fn(&mut proto::TrackInfo)) {
+    pub(super) fn change_track(&mut self, key: MemberKey, sid: &str, change: impl Fn(&mut proto::TrackInfo)) {
         let Some(member) = self.members.get_mut(&key) else { return };
         let Some(own) = member.publications.iter_mut().find(|own| own.info.sid == sid) else { return };
         change(&mut own.info);
         let silent = own.info.muted && !own.is_video();
-        let room = member.room.clone();
+        let (room, muted) = (member.room.clone(), own.info.muted);
+        if let Some(track) = own.bound.and_then(|(_, track)| self.tracks.get_mut(&track)) {
+            track.route.set_muted(muted);
+        }
         if silent && let Some(speakers) = self.speakers.get_mut(&room) {
             speakers.mute(key);
         }
@@ -152,7 +164,8 @@ impl Engine {
         let Some(room) = self.members.get(&key).map(|member| member.room.clone()) else { return };
         let participant = self.rooms.get_mut(&room).and_then(|r| r.participant_mut(key));
         let Some(participant) = participant else { return };
-        let refused = if !participant.grant.room_admin {
+        let may = participant.grant.can_update_own_metadata || participant.grant.room_admin;
+        let refused = if !may {
             Some((Reason::NotAllowed, "the token does not allow changing one's own metadata"))
         } else if size_bytes(&request) > MAX_METADATA_BYTES {
             Some((Reason::LimitExceeded, "more than 64 KiB"))
@@ -170,26 +183,15 @@ impl Engine {
         if !request.metadata.is_empty() {
             participant.grant.metadata = request.metadata;
         }
-        merge(&mut participant.attributes, request.attributes);
+        participant.merge_attributes(request.attributes);
+        participant.grant.attributes = participant.attributes.clone().into_iter().collect();
         participant.touch();
-        // Everyone, the participant included: that is how its SDK learns that it is done.
-        let update = Some(participant).filter(|p| !p.grant.hidden).map(|p| reply::update(p.info()));
-        if let Some(update) = update {
-            self.broadcast(&room, None, &update);
-        }
+        // Itself too: that is how its SDK learns that it is done.
+        let update = reply::update(participant.info());
+        self.say(key, update);
+        self.announce(&room, key);
         self.say(key, reply::refused(id, Reason::Ok, "", None));
         self.changed = true;
-    }
-}
-
-/// An empty value takes an attribute away.
-fn merge(attributes: &mut HashMap<String, String>, changes: HashMap<String, String>) {
-    for (name, value) in changes {
-        if value.is_empty() {
-            attributes.remove(&name);
-        } else {
-            attributes.insert(name, value);
-        }
     }
 }
 
