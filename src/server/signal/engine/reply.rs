@@ -17,10 +17,13 @@ pub(super) const RECONNECT: proto::leave_request::Action = proto::leave_request:
 /// Seconds; never zero, which makes clients panic.
 const PING_INTERVAL_S: i32 = 5;
 
+/// What we say we are: SDKs make use of what livekit-server of a version can do. RPC they want from 1.8.0 on.
+const LIKE_LIVEKIT: &str = "1.8.0";
+
 fn server_info(node_id: &str) -> proto::ServerInfo {
     proto::ServerInfo {
         edition: proto::server_info::Edition::Standard as i32,
-        version: env!("CARGO_PKG_VERSION").to_owned(),
+        version: LIKE_LIVEKIT.to_owned(),
         protocol: PROTOCOL,
         node_id: node_id.to_owned(),
         ..Default::default()
@@ -45,7 +48,7 @@ pub(super) fn join(
         room: Some(info),
         participant: Some(participant.info()),
         other_participants: room.others(participant.key),
-        server_version: env!("CARGO_PKG_VERSION").to_owned(),
+        server_version: LIKE_LIVEKIT.to_owned(),
         subscriber_primary,
         ping_interval: PING_INTERVAL_S,
         ping_timeout: super::super::session::PING_TIMEOUT.as_secs() as i32,
