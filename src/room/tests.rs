@@ -200,7 +200,7 @@ fn a_room_that_was_created_waits_for_its_first_participant_and_is_changed_by_a_s
         empty_timeout: Some(seconds(60)),
         departure_timeout: Some(seconds(5)),
         metadata: Some("first".into()),
-        max_participants: None,
+        ..RoomOptions::default()
     };
     let at = MediaTime::from_millis(1000);
     let events = rooms.create("hall", options, wall(), at).unwrap();
@@ -222,6 +222,17 @@ fn a_room_that_was_created_waits_for_its_first_participant_and_is_changed_by_a_s
     let nobody = rooms.create("attic", RoomOptions::default(), wall(), at).unwrap();
     assert_eq!(nobody.len(), 1);
     assert!(rooms.sweep(at + seconds(299)).is_empty() && rooms.sweep(at + seconds(300)).len() == 1);
+}
+
+#[test]
+fn a_room_with_a_lifetime_is_over_after_it_whoever_is_in() {
+    let mut rooms = Rooms::default();
+    rooms.admit(joining("anna"), wall()).unwrap();
+    let hour = Duration::from_secs(3600);
+    rooms.get_mut("hall").unwrap().set(RoomOptions { lifetime: Some(hour), ..RoomOptions::default() });
+    let at = MediaTime::from_millis(500);
+    assert!(rooms.overdue(at).is_empty() && rooms.overdue(at + hour - Duration::from_millis(1)).is_empty());
+    assert_eq!(rooms.overdue(at + hour), ["hall"]);
 }
 
 #[test]

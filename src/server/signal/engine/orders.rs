@@ -25,6 +25,7 @@ impl Engine {
     ) -> Result<proto::Room, Refusal> {
         let says_more = options.metadata.is_some();
         let events = self.rooms.create(name, options, clock::wall(), self.at)?;
+        self.lay_down(name);
         events.into_iter().for_each(|event| self.emit(event));
         if says_more {
             self.tell_room(name);
