@@ -155,6 +155,16 @@ impl Room {
         }
     }
 
+    /// What `participant` is told about it. Whoever waits is not in yet: what is said in the room, and how many are
+    /// there, is not its business.
+    pub fn info_for(&self, participant: &Participant) -> proto::Room {
+        let mut info = self.info();
+        if participant.grant.waiting {
+            (info.metadata, info.num_participants, info.num_publishers) = (String::new(), 0, 0);
+        }
+        info
+    }
+
     /// The participant with this key.
     pub fn participant(&self, key: MemberKey) -> Option<&Participant> {
         self.participants.iter().find(|p| p.key == key)

@@ -10,6 +10,8 @@ use super::{Store, StoreError};
 const KEPT_MS: i64 = 90 * 24 * 3600 * 1000;
 /// Most sessions kept; the oldest go first.
 const MAX_SESSIONS: i64 = 50_000;
+/// Most stays kept of one session; further ones are not entered.
+const MAX_STAYS: i64 = 10_000;
 
 /// One thing to be kept. Times are in ms since 1970.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -261,9 +263,10 @@ fn keep(transaction: &Transaction<'_>, report: &Report) -> Result<bool, rusqlite
         Report::Joined { session, sid, identity, name, at_ms } => {
             let mut statement = transaction.prepare_cached(
                 "INSERT OR IGNORE INTO attendance (sid, session, identity, name, joined_ms)
-                 SELECT ?1, ?2, ?3, ?4, ?5 WHERE EXISTS (SELECT 1 FROM session WHERE sid = ?2)",
+                 SELECT ?1, ?2, ?3, ?4, ?5 WHERE EXISTS (SELECT 1 FROM session WHERE sid = ?2)
+                   AND (SELECT COUNT(*) FROM attendance WHERE session = ?2) < ?6",
             )?;
-            statement.execute((sid, session, identity, name, at_ms))?;
+            statement.execute((sid, session, identity, name, at_ms, MAX_STAYS))?;
         }
         Report::Left { sid, at_ms, reason } => {
             let mut statement = transaction.prepare_cached(

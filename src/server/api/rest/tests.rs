@@ -252,7 +252,7 @@ async fn what_is_wrong_is_told_by_its_field_and_who_may_not_gets_403() {
         let schema = json!({"$ref": "#/components/schemas/Error"});
         fits(&error, &schema, &document()).unwrap();
     }
-    let guest = Grant { room: "hall".into(), room_join: true, ..Grant::default() };
+    let guest = Grant { identity: "guest".into(), room: "hall".into(), room_join: true, ..Grant::default() };
     for (method, path) in [
         ("POST", "/v2/rooms"),
         ("GET", "/v2/rooms"),

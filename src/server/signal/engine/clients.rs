@@ -128,7 +128,8 @@ impl Engine {
             return;
         };
         let others = room.others(key);
-        let room_info = room.info();
+        let Some(participant) = room.participant(key) else { return };
+        let (room_info, grant) = (room.info_for(participant), participant.grant.clone());
         let name = room.name.clone();
         let Some(member) = self.members.get_mut(&key) else { return };
         member.hang_up();
@@ -139,6 +140,8 @@ impl Engine {
         member.send(Response::Reconnect(reply::reconnect(&self.node_id)));
         member.send(Response::Update(proto::ParticipantUpdate { participants: others }));
         member.send(Response::RoomUpdate(proto::RoomUpdate { room: Some(room_info) }));
+        // What it may do can have changed since its token was made.
+        member.grant_changed(grant);
         member.subscriber.restart();
         info!(room = name, identity = member.identity, "a stay is resumed");
         join.first.into_iter().for_each(|said| self.said(key, said));
