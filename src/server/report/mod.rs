@@ -181,8 +181,7 @@ fn url_of(row: Option<RoomRow>, event: &str) -> Option<String> {
 /// One message a receiver, each with the event's one id.
 fn messages(room: &str, event: proto::WebhookEvent, urls: Vec<String>, at_ms: i64) -> Vec<NewWebhook> {
     let id = ids::prefixed("EV");
-    let event = proto::WebhookEvent { id: id.clone(), ..event };
-    let body = serde_json::to_string(&event).unwrap_or_default();
+    let body = payload::json(&proto::WebhookEvent { id: id.clone(), ..event }).to_string();
     let message = |url| NewWebhook {
         url,
         room: room.to_owned(),

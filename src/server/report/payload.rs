@@ -1,6 +1,7 @@
 //! From room events to what is kept and told of them. Pure.
 
 use livekit_protocol as proto;
+use serde_json::{Value, json};
 
 use crate::room::{Departure, Event};
 use crate::store::{OpenSession, Report};
@@ -99,6 +100,29 @@ fn of_track(
     proto::WebhookEvent { participant: Some(participant), track: Some(track.clone()), ..event }
 }
 
+/// As protobuf's JSON has it. By hand, for what is told here: the type's own way would bring in all that LiveKit
+/// tells of other services.
+pub(super) fn json(event: &proto::WebhookEvent) -> Value {
+    // 64-bit numbers are texts in protobuf's JSON.
+    let created_at = event.created_at.to_string();
+    let mut told = json!({"event": event.event, "id": event.id, "createdAt": created_at});
+    if let Some(room) = &event.room {
+        told["room"] = json!(room);
+    }
+    if let Some(participant) = &event.participant {
+        told["participant"] = json!(participant);
+    }
+    if let Some(track) = &event.track {
+        told["track"] = json!(track);
+    }
+    if event.room_end_reason != 0
+        && let Ok(reason) = proto::RoomEndReason::try_from(event.room_end_reason)
+    {
+        told["roomEndReason"] = reason.as_str_name().into();
+    }
+    told
+}
+
 /// What an earlier run that was cut off could not tell: everyone out, then the room gone, when it was last alive.
 pub(super) fn told_late(open: &OpenSession) -> Vec<Told> {
     let session = &open.session;
@@ -195,6 +219,20 @@ mod tests {
             assert_eq!((webhook.event.as_str(), webhook.created_at), (name, 1));
             assert_eq!(webhook.room.unwrap().name, "hall");
             assert_eq!(told.kept.is_some(), kept, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_json_is_protobufs_own() {
+        let reason = proto::RoomEndReason::RoomEndApiDelete;
+        let track = proto::TrackInfo { sid: "TR_1".into(), muted: true, ..Default::default() };
+        for event in [
+            Event::RoomFinished { room: room(), reason },
+            Event::TrackPublished { room: room(), participant: anna(), track },
+        ] {
+            let webhook = told(&event, 1_500).webhook.unwrap();
+            let webhook = proto::WebhookEvent { id: "EV_1".into(), ..webhook };
+            assert_eq!(json(&webhook), serde_json::to_value(&webhook).unwrap());
         }
     }
 
