@@ -1,6 +1,7 @@
 //! L2: rooms: membership, grants, tokens, events. Pure: the time comes in.
 
 pub mod audience;
+mod directory;
 mod event;
 mod grant;
 mod membership;
@@ -14,6 +15,7 @@ pub mod token;
 mod tests;
 
 pub use audience::Audience;
+pub use directory::{Directory, Registered};
 pub use event::{Departure, Event};
 pub use grant::Grant;
 pub use membership::{Admitted, Joining, Room, RoomOptions, Rooms};

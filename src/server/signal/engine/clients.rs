@@ -33,6 +33,7 @@ impl Engine {
             self.clear_out(&room, &replaced, Departure::Replaced);
         }
         let key = admitted.key;
+        self.lay_down(&room);
         let sid = self.participant(&room, key).map(|p| p.sid.clone()).unwrap_or_default();
         info!(room, identity, sid, protocol, "a participant joined");
         let (publisher, subscriber) = self.open_connections(key, single);

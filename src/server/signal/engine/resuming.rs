@@ -56,7 +56,7 @@ impl Engine {
         let mut participants = std::mem::take(&mut member.missed);
         participants.push(participant.info());
         participants.extend(room.others(key));
-        let room_info = room.info();
+        let room_info = room.info_for(participant);
         member.send(Response::Reconnect(reply::reconnect(&self.node_id, member.last_data)));
         member.grant_changed(participant.grant.clone());
         member.send(Response::Update(proto::ParticipantUpdate { participants }));

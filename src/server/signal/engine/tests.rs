@@ -24,7 +24,7 @@ struct Client {
 fn engine() -> Engine {
     let (snapshots, _) = watch::channel(Arc::new(Snapshot::default()));
     let (events, _) = broadcast::channel(64);
-    let outlets = Outlets { snapshots, events, counters: Arc::default() };
+    let outlets = Outlets { snapshots, events, counters: Arc::default(), directory: Default::default() };
     let node_ip = NodeIp::Fixed(Ipv4Addr::LOCALHOST.into());
     let config = Config { rtc_udp: 0, node_ip, codecs: Codecs::default() };
     Engine::new(UdpPort::bind(0).expect("a port"), config, outlets)
