@@ -2,9 +2,7 @@
 // Real processes take real time, and a test that cannot go on may panic.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used)]
 
-#[allow(dead_code)]
 mod interop;
-#[allow(dead_code)]
 mod relay;
 mod rooms;
 

@@ -22,6 +22,8 @@ use crate::room::{Grant, Refusal};
 pub(super) const PING_TIMEOUT: Duration = Duration::from_secs(15);
 /// A client that does not take a message for this long does not read any more.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the last words to a client may take, its own goodbye included.
+const FAREWELL: Duration = Duration::from_secs(2);
 /// How often the client's end is probed by a WebSocket ping.
 const PROBE_INTERVAL: Duration = Duration::from_secs(10);
 /// How often the client gets a fresh token to resume with, and how long that is valid.
@@ -189,7 +191,14 @@ impl Session {
         };
         let message = Some(Response::Leave(leave));
         let _ = self.send(Out::Message(Box::new(proto::SignalResponse { message }))).await;
-        let _ = self.write(Message::Close(None)).await;
+        let _ = tokio::time::timeout(FAREWELL, self.close()).await;
+    }
+
+    /// Waits for the client's own goodbye: what was said last would else be lost with a connection that is reset.
+    async fn close(&mut self) {
+        if self.write(Message::Close(None)).await.is_ok() {
+            while let Some(Ok(_)) = self.socket.recv().await {}
+        }
     }
 
     /// Sends what the engine still has to say, then closes. Bounded: the engine has let go of the sender.
@@ -200,9 +209,9 @@ impl Session {
                     break;
                 }
             }
-            let _ = self.write(Message::Close(None)).await;
+            self.close().await;
         };
-        let _ = tokio::time::timeout(Duration::from_secs(2), rest).await;
+        let _ = tokio::time::timeout(FAREWELL, rest).await;
     }
 }
 
