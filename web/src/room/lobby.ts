@@ -1,7 +1,9 @@
 /** The lobby: who joins which room, with which devices. */
 import { byId, element, setText } from "../shared/dom";
 import { icon } from "../shared/icons";
+import { DeviceMenu } from "./device-menu";
 import { LobbyDevices } from "./devices";
+import { Meter } from "./meter";
 import type { TokenSummary } from "./token";
 
 /** Where the box listens for TLS unless its config says otherwise. */
@@ -13,6 +15,8 @@ export class Lobby {
   private readonly video = byId<HTMLVideoElement>("preview-video");
   private readonly microphone = byId<HTMLButtonElement>("lobby-microphone");
   private readonly camera = byId<HTMLButtonElement>("lobby-camera");
+  private readonly menu: DeviceMenu;
+  private readonly meter = new Meter(byId("lobby-level"));
   private joining = false;
   private asking = false;
 
@@ -21,7 +25,13 @@ export class Lobby {
     private readonly summary: TokenSummary,
     private readonly devices: LobbyDevices,
     private readonly join: () => Promise<void>,
+    stopWaiting: () => void,
   ) {
+    this.menu = new DeviceMenu(byId("lobby-devices"), devices, (problem) => {
+      if (problem !== undefined) this.devices.problems = [problem];
+      this.showDevices();
+    });
+    byId("stop-waiting").addEventListener("click", stopWaiting);
     setText(byId("lobby-room"), room);
     setText(byId("lobby-name"), summary.name || "a guest");
     this.joinButton.addEventListener("click", () => void this.joinNow());
@@ -41,8 +51,26 @@ export class Lobby {
     this.render();
     await this.devices.ask();
     this.asking = false;
+    this.showDevices();
+    await this.menu.render();
+  }
+
+  private showDevices(): void {
     this.devices.camera?.attach(this.video);
     this.render();
+  }
+
+  /** Somebody has to let the guest in; the devices can still be chosen meanwhile. */
+  showWaiting(): void {
+    byId("lobby-join").hidden = true;
+    byId("lobby-waiting").hidden = false;
+    byId("waiting-title").focus();
+  }
+
+  /** The call has the devices now. */
+  close(): void {
+    this.devices.camera?.detach(this.video);
+    this.meter.follow(undefined);
   }
 
   private toggle(device: "camera" | "microphone"): void {
@@ -57,7 +85,6 @@ export class Lobby {
     this.render();
     await this.join();
     this.joining = false;
-    this.video.srcObject = null;
   }
 
   private render(): void {
@@ -72,6 +99,7 @@ export class Lobby {
     setText(byId("lobby-with"), this.asking ? "" : this.withText());
     renderToggle(this.microphone, "microphone", microphone !== undefined, microphoneWanted);
     renderToggle(this.camera, "camera", camera !== undefined, cameraWanted);
+    this.meter.follow(microphoneWanted ? microphone?.mediaStreamTrack : undefined);
     this.renderProblems();
   }
 

@@ -10,6 +10,15 @@ export interface TokenSummary {
   /** End of validity, milliseconds since 1970. */
   expiresAtMs?: number;
   canPublish: boolean;
+  rights: Rights;
+}
+
+/** What the page offers to do to others; whether it may is the server's to say. */
+export interface Rights {
+  /** Mute, remove, change who may speak, end the room. */
+  moderate: boolean;
+  /** Let in who waits. */
+  admit: boolean;
 }
 
 /** The token in a fragment such as `#t=<jwt>`; undefined when there is none. */
@@ -47,7 +56,19 @@ export function readToken(token: string): TokenSummary | undefined {
     ...(room === undefined ? {} : { room }),
     ...(typeof claims.exp === "number" ? { expiresAtMs: claims.exp * 1000 } : {}),
     canPublish: video.canPublish !== false,
+    rights: claims.apikey === undefined ? livekitRights(video) : appServerRights(claims),
   };
+}
+
+function livekitRights(video: Record<string, unknown>): Rights {
+  const moderate = video.roomAdmin === true;
+  return { moderate, admit: moderate };
+}
+
+function appServerRights(claims: Record<string, unknown>): Rights {
+  const has = (list: unknown, word: string) => Array.isArray(list) && list.includes(word);
+  const moderate = has(claims.permissions, "allow_mod");
+  return { moderate, admit: moderate || has(claims.permissions, "allow_join") };
 }
 
 function decodeClaims(token: string): Record<string, unknown> | undefined {
