@@ -1,6 +1,6 @@
 import { ConnectionError, DisconnectReason } from "livekit-client";
 import { describe, expect, it } from "vitest";
-import { deviceErrorOf, endingOf, EXPIRED, isWaiting, joinErrorOf, plain } from "../src/room/words";
+import { deviceErrorOf, endingOf, EXPIRED, isWaiting, joinErrorOf, nameProblemOf, plain } from "../src/room/words";
 
 function named(name: string): Error {
   const error = new Error("x");
@@ -15,6 +15,14 @@ describe("the end of a call", () => {
     expect(endingOf(DisconnectReason.ROOM_DELETED, false).again).toBe(false);
     expect(endingOf(DisconnectReason.SERVER_SHUTDOWN, false).again).toBe(true);
     expect(endingOf(undefined, false).title).toBe("Connection lost");
+  });
+});
+
+describe("a guest's name", () => {
+  it("may be of any kind, but not of any length", () => {
+    expect(nameProblemOf("")).toBeUndefined();
+    expect(nameProblemOf("Ægir \u202e <b>")).toBeUndefined();
+    expect(nameProblemOf("x".repeat(61))).toBe("A name may have 60 characters; this one has 61.");
   });
 });
 

@@ -2,9 +2,10 @@
 import { Track, type Room } from "livekit-client";
 import { byId, setText } from "../shared/dom";
 import { showButton } from "./controls";
-import { remember, type Kind } from "./device-choice";
+import type { Kind } from "./device-choice";
 import { DeviceMenu } from "./device-menu";
 import type { LobbyDevices } from "./devices";
+import { remember } from "./memory";
 import { Meter } from "./meter";
 
 export class CallDevices {

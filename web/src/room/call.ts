@@ -1,5 +1,5 @@
 /** The call: connects, publishes, and keeps the page true to the room. */
-import { RoomEvent, Track, type DisconnectReason, type Room } from "livekit-client";
+import { RoomEvent, Track, type DisconnectReason, type Participant, type Room } from "livekit-client";
 import { byId, element, setText } from "../shared/dom";
 import { count } from "../shared/format";
 import { CallDevices } from "./call-devices";
@@ -11,11 +11,11 @@ import { Moderation } from "./moderation";
 import { Notice } from "./notice";
 import { Panels } from "./panels";
 import { PeoplePanel } from "./people-panel";
-import { calledOf } from "./person";
+import { asksToJoin, calledOf, othersIn, wasAsking } from "./person";
 import { Tiles } from "./tiles";
 import type { TokenSummary } from "./token";
 import { WakeLock } from "./wake-lock";
-import { deviceErrorOf, endingOf, isWaiting, type Ending } from "./words";
+import { deviceErrorOf, endingOf, isWaiting, plain, type Ending } from "./words";
 
 /** Any of these may change what a tile, a list or a button shows. */
 const REDRAW = [
@@ -85,7 +85,7 @@ export class Call {
       this.tiles.setSpeakerView(!this.tiles.isSpeakerView);
       this.redraw();
     });
-    byId("more").addEventListener("click", () => this.panels.show("people"));
+    for (const id of ["more", "call-knock-show"]) byId(id).addEventListener("click", () => this.panels.show("people"));
     byId("hear").addEventListener("click", () => {
       void room.startAudio().then(() => room.startVideo()).finally(() => this.renderPlayback());
     });
@@ -99,8 +99,11 @@ export class Call {
     room.on(RoomEvent.TrackUnsubscribed, (track) => {
       if (track.kind === Track.Kind.Audio) for (const heard of track.detach()) heard.remove();
     });
-    room.on(RoomEvent.ParticipantConnected, (who) => tell(`${calledOf(who)} joined`));
-    room.on(RoomEvent.ParticipantDisconnected, (who) => tell(`${calledOf(who)} left`));
+    room.on(RoomEvent.ParticipantConnected, (who) => tell(arrival(who)));
+    room.on(RoomEvent.ParticipantAttributesChanged, (changed, who) => {
+      if (!who.isLocal && wasAsking(changed)) tell(arrival(who));
+    });
+    room.on(RoomEvent.ParticipantDisconnected, (who) => asksToJoin(who) || tell(`${calledOf(who)} left`));
     room.on(RoomEvent.TrackMuted, (publication, who) => {
       if (who.isLocal) this.mutedByOthers(publication.source);
     });
@@ -113,9 +116,10 @@ export class Call {
   }
 
   /** Connects, waits to be let in where that is asked for, and publishes; throws when it cannot connect. */
-  async join(url: string, devices: LobbyDevices): Promise<void> {
+  async join(url: string, devices: LobbyDevices, name: string): Promise<void> {
     const { room } = this;
     await room.connect(url, this.token);
+    if (name !== "") void this.setName(name);
     if (isWaiting(room.localParticipant.permissions)) {
       this.state = "waiting";
       this.stages.waiting();
@@ -131,6 +135,15 @@ export class Call {
     await this.devices.take(devices);
     await this.publish(devices);
     this.redraw();
+  }
+
+  /** Many guests may come by one link: each says their own name. */
+  private async setName(name: string): Promise<void> {
+    try {
+      await this.room.localParticipant.setName(name);
+    } catch (error) {
+      this.notice.show(`The others do not see your name: ${plain(error)}`);
+    }
   }
 
   private admitted(): Promise<void> {
@@ -193,7 +206,7 @@ export class Call {
     this.people.render();
     this.connection.render();
     this.devices.render();
-    setText(byId("call-count"), count(this.room.remoteParticipants.size + 1, "participant"));
+    setText(byId("call-count"), count(othersIn(this.room).length + 1, "participant"));
     byId("call-recording").hidden = !this.room.isRecording;
     this.renderView();
   }
@@ -220,6 +233,10 @@ export class Call {
     byId("audio").replaceChildren();
     this.stages.ended(endingOf(reason, waited));
   }
+}
+
+function arrival(who: Participant): string {
+  return `${calledOf(who)} ${asksToJoin(who) ? "asks to be let in" : "joined"}`;
 }
 
 /** Says something to screen readers. */

@@ -89,7 +89,7 @@ export class Controls {
   }
 }
 
-/** An icon over words; touches the page only when they differ. */
+/** An icon and words, and a small number that the label says too; touches the page only when they differ. */
 export function showButton(target: HTMLElement, words: Words, badge = ""): void {
   const shown = [words.icon, words.label, badge].join("|");
   if (target.dataset.shown === shown) return;
@@ -97,7 +97,8 @@ export function showButton(target: HTMLElement, words: Words, badge = ""): void 
   target.setAttribute("aria-label", words.label);
   const [wide, narrow] = words.text;
   target.replaceChildren(icon(words.icon), element("span", { class: "wide" }, wide), element("span", { class: "narrow" }, narrow));
-  if (badge !== "") target.append(element("span", { class: "badge", "aria-hidden": "true" }, badge));
+  if (badge === "") delete target.dataset.badge;
+  else target.dataset.badge = badge;
 }
 
 /** Whether a participant's microphone is off or muted. */

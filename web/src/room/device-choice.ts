@@ -1,4 +1,4 @@
-/** Which devices there are to choose from, and what was chosen on this machine before. */
+/** Which devices there are to choose from. Pure. */
 
 export type Kind = "audioinput" | "videoinput" | "audiooutput";
 
@@ -20,22 +20,4 @@ export function choicesOf(devices: readonly { kind: string; deviceId: string; la
     id: device.deviceId,
     label: device.label || `${KIND_NAMES[kind]} ${index + 1}`,
   }));
-}
-
-const STORE = "roomd-device-";
-
-export function remember(kind: Kind, id: string): void {
-  try {
-    localStorage.setItem(STORE + kind, id);
-  } catch {
-    // No storage here: the choice lasts as long as the page.
-  }
-}
-
-export function remembered(kind: Kind): string | undefined {
-  try {
-    return localStorage.getItem(STORE + kind) ?? undefined;
-  } catch {
-    return undefined;
-  }
 }

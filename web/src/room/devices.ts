@@ -6,7 +6,8 @@ import {
   LocalAudioTrack,
   LocalVideoTrack,
 } from "livekit-client";
-import { remember, remembered, type Kind } from "./device-choice";
+import type { Kind } from "./device-choice";
+import { remember, remembered } from "./memory";
 import { CAMERA, MICROPHONE } from "./options";
 import { deviceErrorOf } from "./words";
 

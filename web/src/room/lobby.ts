@@ -3,8 +3,10 @@ import { byId, element, setText } from "../shared/dom";
 import { icon } from "../shared/icons";
 import { DeviceMenu } from "./device-menu";
 import { LobbyDevices } from "./devices";
+import { remember, remembered } from "./memory";
 import { Meter } from "./meter";
 import type { TokenSummary } from "./token";
+import { nameProblemOf } from "./words";
 
 /** Where the box listens for TLS unless its config says otherwise. */
 const USUAL_TLS_PORT = 7443;
@@ -15,6 +17,7 @@ export class Lobby {
   private readonly video = byId<HTMLVideoElement>("preview-video");
   private readonly microphone = byId<HTMLButtonElement>("lobby-microphone");
   private readonly camera = byId<HTMLButtonElement>("lobby-camera");
+  private readonly nameInput = byId<HTMLInputElement>("lobby-name-input");
   private readonly menu: DeviceMenu;
   private readonly meter = new Meter(byId("lobby-level"));
   private joining = false;
@@ -24,7 +27,7 @@ export class Lobby {
     room: string,
     private readonly summary: TokenSummary,
     private readonly devices: LobbyDevices,
-    private readonly join: () => Promise<void>,
+    private readonly join: (name: string) => Promise<void>,
     stopWaiting: () => void,
   ) {
     this.menu = new DeviceMenu(byId("lobby-devices"), devices, (problem) => {
@@ -33,7 +36,13 @@ export class Lobby {
     });
     byId("stop-waiting").addEventListener("click", stopWaiting);
     setText(byId("lobby-room"), room);
-    setText(byId("lobby-name"), summary.name || "a guest");
+    setText(byId("lobby-name"), summary.name);
+    byId("lobby-as").hidden = summary.name === "";
+    byId("lobby-name-row").hidden = summary.name !== "";
+    this.nameInput.value = remembered("name") ?? "";
+    this.nameInput.addEventListener("keydown", (event) => {
+      if (event.key === "Enter") void this.joinNow();
+    });
     this.joinButton.addEventListener("click", () => void this.joinNow());
     this.again.addEventListener("click", () => void this.ask());
     this.microphone.addEventListener("click", () => this.toggle("microphone"));
@@ -41,7 +50,7 @@ export class Lobby {
   }
 
   async start(): Promise<void> {
-    this.joinButton.focus();
+    (this.summary.name === "" ? this.nameInput : this.joinButton).focus();
     if (this.summary.canPublish) await this.ask();
     else this.render();
   }
@@ -80,10 +89,15 @@ export class Lobby {
   }
 
   private async joinNow(): Promise<void> {
-    if (this.joining) return;
+    if (this.joining || this.joinButton.disabled) return;
+    const name = this.summary.name === "" ? this.nameInput.value.trim() : "";
+    const problem = nameProblemOf(name);
+    setText(byId("lobby-name-problem"), problem ?? "");
+    if (problem !== undefined) return this.nameInput.focus();
+    if (name !== "") remember("name", name);
     this.joining = true;
     this.render();
-    await this.join();
+    await this.join(name);
     this.joining = false;
   }
 

@@ -86,9 +86,9 @@ function start(): void {
       showEnding(ending);
     },
   });
-  const join = async () => {
+  const join = async (name: string) => {
     try {
-      await call.join(signalUrl(location), devices);
+      await call.join(signalUrl(location), devices, name);
     } catch (error) {
       devices.stop();
       showEnding(joinErrorOf(error, Date.now(), summary.expiresAtMs));

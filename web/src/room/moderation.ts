@@ -28,7 +28,7 @@ export class Moderation {
 
   /** Lets somebody in who waits. */
   async admit(identity: string): Promise<void> {
-    const permission = { canSubscribe: true, canPublish: true, canPublishData: true, hidden: false };
+    const permission = { canSubscribe: true, canPublish: true, canPublishData: true, canUpdateMetadata: true };
     await this.call("UpdateParticipant", { identity, permission });
   }
 

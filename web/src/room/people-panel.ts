@@ -5,7 +5,7 @@ import { showButton } from "./controls";
 import { confirmed } from "./dialogs";
 import type { Moderation } from "./moderation";
 import { ACTION_LABELS, actionsFor, remarks, rosterOrder, type Action, type Person } from "./people";
-import { personOf } from "./person";
+import { askingIn, calledOf, othersIn, personOf } from "./person";
 import type { Rights } from "./token";
 import { plain } from "./words";
 
@@ -33,10 +33,15 @@ export class PeoplePanel {
   }
 
   render(): void {
-    const others = this.room.remoteParticipants.size + 1;
-    showButton(byId("toggle-people"), { text: ["People", "People"], label: `People, ${others} in the room`, icon: "people" });
+    const others = othersIn(this.room);
+    const asking = this.rights.admit ? askingIn(this.room) : [];
+    const waiting = asking.length > 0 ? `, ${asking.length} waiting to be let in` : "";
+    const words = { text: ["People", "People"] as [string, string], label: `People, ${others.length + 1} in the room${waiting}` };
+    showButton(byId("toggle-people"), { ...words, icon: "people" }, asking.length > 0 ? String(asking.length) : "");
+    this.renderKnock(asking);
     if (!this.isOpen()) return;
-    const people = [...this.room.remoteParticipants.values(), this.room.localParticipant].map(personOf);
+    this.renderAsking(asking);
+    const people = [...others, this.room.localParticipant].map(personOf);
     people.sort(rosterOrder);
     const there = new Set(people.map((person) => person.identity));
     for (const [identity, row] of this.rows) {
@@ -49,6 +54,36 @@ export class PeoplePanel {
       const before = this.list.children[index] ?? null;
       if (root !== before) this.list.insertBefore(root, before);
     });
+  }
+
+  /** Above the tiles, as long as the list is closed: somebody stands before the door. */
+  private renderKnock(asking: RemoteParticipant[]): void {
+    const knock = byId("call-knock");
+    knock.hidden = asking.length === 0 || this.isOpen();
+    const first = asking[0];
+    const words = asking.length > 1 ? `${asking.length} people ask to be let in` : first ? `${calledOf(first)} asks to be let in` : "";
+    setText(byId("call-knock-text"), words);
+  }
+
+  private renderAsking(asking: RemoteParticipant[]): void {
+    byId("waiting-people").hidden = asking.length === 0;
+    const list = byId("waiting-list");
+    const shown = JSON.stringify(asking.map((who) => [who.identity, calledOf(who)]));
+    if (list.dataset.shown === shown) return;
+    list.dataset.shown = shown;
+    list.replaceChildren(...asking.map((who) => this.askingRow(who.identity, calledOf(who))));
+  }
+
+  private askingRow(identity: string, name: string): HTMLElement {
+    const button = (label: string, deed: () => Promise<void>) => {
+      const made = element("button", { type: "button", class: "small", "aria-label": `${label}: ${name}` }, label);
+      made.addEventListener("click", () => void this.try(deed));
+      return made;
+    };
+    const admit = button("Let in", () => this.moderation.admit(identity));
+    const deny = button("Turn away", () => this.moderation.remove(identity));
+    const actions = element("div", { class: "person-actions" }, admit, deny);
+    return element("li", { "data-testid": `asking-${identity}` }, element("bdi", { class: "person-name" }, name), actions);
   }
 
   private renderRow(person: Person): Row {
@@ -113,7 +148,7 @@ export class PeoplePanel {
 
   /** Everybody else, the box included. */
   private async muteAll(): Promise<void> {
-    const loud = [...this.room.remoteParticipants.values()].filter((who) => who.isMicrophoneEnabled);
+    const loud = othersIn(this.room).filter((who) => who.isMicrophoneEnabled);
     const mute = (who: RemoteParticipant) =>
       this.moderation.mute(who.identity, who.getTrackPublication(Track.Source.Microphone));
     const outcomes = await Promise.allSettled(loud.map(mute));

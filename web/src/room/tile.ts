@@ -39,8 +39,8 @@ export class Tile {
     this.root = element(
       "div",
       { class: "tile", role: "listitem", "data-testid": testId },
-      this.video,
       this.letters,
+      this.video,
       this.note,
       foot,
       this.pin,

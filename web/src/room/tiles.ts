@@ -5,7 +5,7 @@ import { count } from "../shared/format";
 import { inSight, mainTile, merged, tileOrder, type Place } from "./follow";
 import { arrange } from "./layout";
 import { remarks } from "./people";
-import { calledOf, personOf, screenOf } from "./person";
+import { calledOf, othersIn, personOf, screenOf } from "./person";
 import { Tile } from "./tile";
 
 /** The key of somebody's tile; it also names the tile to tests. */
@@ -55,7 +55,7 @@ export class Tiles {
   /** Brings the tiles to what the room is now. */
   render(): void {
     this.places = [];
-    for (const person of [...this.room.remoteParticipants.values(), this.room.localParticipant]) {
+    for (const person of [...othersIn(this.room), this.room.localParticipant]) {
       this.showPerson(person);
       this.showScreen(person);
     }

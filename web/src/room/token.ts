@@ -55,7 +55,8 @@ export function readToken(token: string): TokenSummary | undefined {
     identity,
     ...(room === undefined ? {} : { room }),
     ...(typeof claims.exp === "number" ? { expiresAtMs: claims.exp * 1000 } : {}),
-    canPublish: video.canPublish !== false,
+    // An audience of the app server's shape watches until it is called on to the stage.
+    canPublish: video.canPublish !== false && claims.role !== "viewer",
     rights: claims.apikey === undefined ? livekitRights(video) : appServerRights(claims),
   };
 }
@@ -67,7 +68,9 @@ function livekitRights(video: Record<string, unknown>): Rights {
 
 function appServerRights(claims: Record<string, unknown>): Rights {
   const has = (list: unknown, word: string) => Array.isArray(list) && list.includes(word);
-  const moderate = has(claims.permissions, "allow_mod");
+  // A token for joining only is no use for the API.
+  const forApi = claims.roles === undefined || has(claims.roles, "crawler");
+  const moderate = forApi && has(claims.permissions, "allow_mod");
   return { moderate, admit: moderate || has(claims.permissions, "allow_join") };
 }
 

@@ -8,6 +8,14 @@ export interface Ending {
   again: boolean;
 }
 
+/** Longest name of a guest, in UTF-16 code units. */
+const MAX_NAME = 60;
+
+/** Why a name cannot be taken; undefined when it can. */
+export function nameProblemOf(name: string): string | undefined {
+  return name.length <= MAX_NAME ? undefined : `A name may have ${MAX_NAME} characters; this one has ${name.length}.`;
+}
+
 /** Whether somebody has to let the participant in: it may neither see, nor speak, nor be seen. */
 export function isWaiting(
   permissions: { canSubscribe: boolean; canPublish: boolean; hidden: boolean } | undefined,
