@@ -11,7 +11,7 @@ use livekit_protocol as proto;
 use prost::Message as _;
 use proto::signal_request::Message as Request;
 use proto::signal_response::Message as Response;
-use roomd::room::{Departure, Event};
+use roomd::room::{Departure, Event, Grant, Refusal, WAITING};
 use rooms::{RoomServer, grant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_tungstenite::tungstenite::Message;
@@ -170,13 +170,15 @@ async fn stays_end_by_replacement_removal_the_rooms_end_and_what_cannot_be_resum
     let (mut first, _) = Client::join(&server, "anna").await;
     let (mut second, _) = Client::join(&server, "anna").await;
     assert_eq!(first.leave_reason().await, proto::DisconnectReason::DuplicateIdentity as i32);
-    assert!(server.handle.remove_participant("hall", "anna").await);
+    let (admin, hall) = (Grant { room_admin: true, ..Grant::default() }, || "hall".to_owned());
+    let remove = || server.handle.remove_participant(admin.clone(), hall(), "anna".into());
+    remove().await.expect("she is there");
     assert_eq!(second.leave_reason().await, proto::DisconnectReason::ParticipantRemoved as i32);
-    assert!(!server.handle.remove_participant("hall", "anna").await);
+    assert_eq!(remove().await, Err(Refusal::no("participant", "anna")));
     let (mut third, _) = Client::join(&server, "carl").await;
-    assert!(server.handle.end_room("hall").await);
+    server.handle.delete_room(admin.clone(), hall()).await.expect("it is there");
     assert_eq!(third.leave_reason().await, proto::DisconnectReason::RoomDeleted as i32);
-    assert!(!server.handle.end_room("hall").await);
+    assert_eq!(server.handle.delete_room(admin, hall()).await, Err(Refusal::no("room", "hall")));
     let more = "&reconnect=1&sid=PA_nobody";
     let mut late = Client::open(&server, &server.token("hall", "anna"), more).await;
     let Some(Response::Leave(leave)) = late.next().await else { panic!("no leave") };
@@ -225,4 +227,137 @@ async fn whoever_vanishes_before_media_connects_is_gone_within_seconds() {
     let mut rooms = server.handle.watch_rooms();
     let gone = rooms.wait_for(|s| s.rooms.iter().any(|room| room.participants.is_empty()));
     tokio::time::timeout(Duration::from_secs(15), gone).await.expect("gone").expect("server runs");
+}
+
+/// An `ask_join` token's grant.
+fn asking(identity: &str) -> Grant {
+    Grant {
+        identity: identity.into(),
+        room: "hall".into(),
+        room_join: true,
+        hidden: true,
+        waiting: true,
+        ..Grant::default()
+    }
+}
+
+fn ordinary() -> proto::ParticipantPermission {
+    proto::ParticipantPermission {
+        can_subscribe: true,
+        can_publish: true,
+        can_publish_data: true,
+        ..Default::default()
+    }
+}
+
+/// Picks what an update says about `identity`: the newest if it says several.
+fn news<'a>(identity: &'a str) -> impl FnMut(Response) -> Option<proto::ParticipantInfo> + 'a {
+    move |response| match response {
+        Response::Update(update) => update.participants.into_iter().rfind(|p| p.identity == identity),
+        _ => None,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_asks_to_join_waits_unseen_and_is_let_in_or_turned_away() {
+    let server = RoomServer::start().await;
+    let host_grant = Grant { may_admit: true, ..grant("hall", "host") };
+    let mut host = Client::open(&server, &server.token_for(&host_grant), "").await;
+    let (mut anna, _) = Client::join(&server, "anna").await;
+    let mut guest = Client::open(&server, &server.token_for(&asking("guest")), "").await;
+    let Some(Response::Join(join)) = guest.next().await else { panic!("no join response") };
+    assert!(join.other_participants.is_empty(), "whoever waits sees nobody");
+    let own = join.participant.expect("itself");
+    assert_eq!(own.attributes.get(WAITING).map(String::as_str), Some("true"));
+    let asked = host.until("the host is asked", news("guest")).await;
+    assert!(asked.attributes.contains_key(WAITING) && asked.permission.is_some_and(|p| p.hidden));
+    let mut late = Client::open(
+        &server,
+        &server.token_for(&Grant { identity: "late".into(), ..host_grant.clone() }),
+        "",
+    )
+    .await;
+    let Some(Response::Join(join)) = late.next().await else { panic!("no join response") };
+    assert!(
+        join.other_participants.iter().any(|p| p.identity == "guest"),
+        "one who comes later is asked too"
+    );
+    let request = proto::UpdateParticipantRequest {
+        room: "hall".into(),
+        identity: "guest".into(),
+        permission: Some(ordinary()),
+        ..Default::default()
+    };
+    let refused = server.handle.update_participant(grant("hall", "anna"), request.clone()).await;
+    assert_eq!(refused, Err(Refusal::NotModerator { room: "hall".into() }));
+    server.handle.update_participant(host_grant.clone(), request).await.expect("let in");
+    let mut others = Vec::new();
+    let itself = guest.until("the guest is told", |response| match response {
+        Response::Update(update) => {
+            let (own, other): (Vec<_>, Vec<_>) =
+                update.participants.into_iter().partition(|p| p.identity == "guest");
+            others.extend(other.into_iter().map(|p| p.identity));
+            own.into_iter().next()
+        }
+        _ => None,
+    });
+    assert_eq!(itself.await.permission, Some(ordinary()));
+    assert_eq!(others, ["host", "anna", "late"]);
+    let renewed =
+        guest.until("token", |r| if let Response::RefreshToken(t) = r { Some(t) } else { None }).await;
+    let renewed = server.keys.verify(&renewed, roomd::base::clock::wall()).expect("valid");
+    assert!(!renewed.waiting && renewed.can_publish && !renewed.hidden);
+    let seen = anna.until("the others see the guest", news("guest")).await;
+    assert!(!seen.attributes.contains_key(WAITING));
+    let mut second = Client::open(&server, &server.token_for(&asking("second")), "").await;
+    host.until("the host is asked again", news("second")).await;
+    server
+        .handle
+        .remove_participant(host_grant.clone(), "hall".into(), "second".into())
+        .await
+        .expect("turned away");
+    assert_eq!(second.leave_reason().await, proto::DisconnectReason::UserRejected as i32);
+    host.sees_leave("second").await;
+    let refused = server.handle.remove_participant(host_grant, "hall".into(), "guest".into()).await;
+    assert_eq!(refused, Err(Refusal::NotModerator { room: "hall".into() }), "who is in is for moderators");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_participant_may_do_changes_live_and_everyone_is_told() {
+    let server = RoomServer::start().await;
+    let (mut anna, _) = Client::join(&server, "anna").await;
+    let (mut bert, _) = Client::join(&server, "bert").await;
+    let admin = Grant { room_admin: true, ..Grant::default() };
+    let request = |permission| proto::UpdateParticipantRequest {
+        room: "hall".into(),
+        identity: "bert".into(),
+        permission: Some(permission),
+        attributes: [("hand".to_owned(), "up".to_owned())].into(),
+        ..Default::default()
+    };
+    let viewer = proto::ParticipantPermission { can_publish: false, ..ordinary() };
+    server.handle.update_participant(admin.clone(), request(viewer.clone())).await.expect("demoted");
+    let raised = |p: proto::ParticipantInfo| Some(p).filter(|p| p.attributes.contains_key("hand"));
+    let seen = anna.until("anna is told", |r| news("bert")(r).and_then(raised)).await;
+    assert_eq!(seen.permission, Some(viewer));
+    bert.until("bert is told", |r| news("bert")(r).and_then(raised)).await;
+    let publish =
+        || Request::AddTrack(proto::AddTrackRequest { cid: "c".into(), r#type: 1, ..Default::default() });
+    bert.send(publish()).await;
+    let refused = |r| if let Response::RequestResponse(r) = r { Some(r.reason) } else { None };
+    assert_eq!(bert.until("refusal", refused).await, proto::request_response::Reason::NotAllowed as i32);
+    server.handle.update_participant(admin.clone(), request(ordinary())).await.expect("promoted");
+    bert.send(publish()).await;
+    bert.until("published", |r| matches!(r, Response::TrackPublished(_)).then_some(())).await;
+    let hidden = proto::ParticipantPermission { hidden: true, ..ordinary() };
+    server.handle.update_participant(admin.clone(), request(hidden)).await.expect("hidden");
+    anna.sees_leave("bert").await;
+    server.handle.update_participant(admin.clone(), request(ordinary())).await.expect("shown");
+    let back = anna.until("anna sees bert again", news("bert")).await;
+    assert_ne!(back.state, proto::participant_info::State::Disconnected as i32);
+    let metadata = proto::UpdateRoomMetadataRequest { room: "hall".into(), metadata: "topic".into() };
+    server.handle.update_room_metadata(admin, metadata).await.expect("changed");
+    let room =
+        |r| if let Response::RoomUpdate(update) = r { update.room.map(|room| room.metadata) } else { None };
+    assert_eq!(anna.until("room update", room).await, "topic");
 }

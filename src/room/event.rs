@@ -2,6 +2,8 @@
 
 use livekit_protocol as proto;
 
+use super::StagePart;
+
 /// Why a participant is no longer there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Departure {
@@ -11,6 +13,8 @@ pub enum Departure {
     Replaced,
     /// A moderator or the API removed it.
     Removed,
+    /// It waited to be let in, and was turned away.
+    Denied,
     /// The room was ended.
     RoomEnded,
     /// It vanished: no signalling and no media any more.
@@ -28,6 +32,7 @@ impl Departure {
             Departure::Left => proto::DisconnectReason::ClientInitiated,
             Departure::Replaced => proto::DisconnectReason::DuplicateIdentity,
             Departure::Removed => proto::DisconnectReason::ParticipantRemoved,
+            Departure::Denied => proto::DisconnectReason::UserRejected,
             Departure::RoomEnded => proto::DisconnectReason::RoomDeleted,
             Departure::Vanished => proto::DisconnectReason::SignalClose,
             Departure::Misbehaved => proto::DisconnectReason::StateMismatch,
@@ -36,51 +41,71 @@ impl Departure {
     }
 }
 
-/// One thing that happened, in order per room.
+/// One thing that happened, in order per room. Rooms and participants are as they were then.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
-    /// The first participant joined.
+    /// The room is there: it was created, or the first participant joined.
     RoomStarted {
         /// The room.
         room: proto::Room,
     },
-    /// The room is gone, some time after the last participant.
+    /// The room is gone.
     RoomFinished {
         /// The room.
         room: proto::Room,
+        /// Why.
+        reason: proto::RoomEndReason,
     },
     /// Somebody joined; hidden participants too.
     ParticipantJoined {
-        /// The room's name.
-        room: String,
+        /// The room.
+        room: proto::Room,
+        /// Who.
+        participant: proto::ParticipantInfo,
+    },
+    /// Its media is connected and, where it had to wait, it was let in: from now on it is in the room.
+    ParticipantConnected {
+        /// The room.
+        room: proto::Room,
         /// Who.
         participant: proto::ParticipantInfo,
     },
     /// Somebody is gone.
     ParticipantLeft {
-        /// The room's name.
-        room: String,
+        /// The room, without it.
+        room: proto::Room,
         /// Who, as last known.
         participant: proto::ParticipantInfo,
         /// Why.
         departure: Departure,
+        /// [`Event::ParticipantConnected`] came before.
+        connected: bool,
     },
     /// A track can be subscribed to.
     TrackPublished {
-        /// The room's name.
-        room: String,
+        /// The room.
+        room: proto::Room,
         /// The publisher.
-        identity: String,
+        participant: proto::ParticipantInfo,
         /// The track.
         track: proto::TrackInfo,
     },
     /// A track is gone.
     TrackUnpublished {
-        /// The room's name.
-        room: String,
+        /// The room.
+        room: proto::Room,
         /// The publisher.
-        identity: String,
+        participant: proto::ParticipantInfo,
         /// The track as last known.
         track: proto::TrackInfo,
+    },
+    /// Somebody else stands out.
+    StageChanged {
+        /// The room's name.
+        room: String,
+        /// As what.
+        part: StagePart,
+        /// Who; None: nobody.
+        identity: Option<String>,
     },
 }

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, SystemTime};
 
 use livekit_protocol as proto;
-use thiserror::Error;
 
-use super::{Event, Grant, MemberKey, Participant};
+use super::stage::Stage;
+use super::{Event, Grant, MemberKey, Participant, Refusal};
 use crate::base::clock::MediaTime;
 use crate::base::ids;
 
@@ -14,40 +14,26 @@ use crate::base::ids;
 const MAX_ROOMS: usize = 1000;
 /// Most participants in a room; one more is refused.
 const MAX_PARTICIPANTS: usize = 500;
-/// Longest room name and identity, in bytes.
-const MAX_NAME_BYTES: usize = 256;
+/// Longest name of a room or a participant, and longest identity, in bytes.
+pub(super) const MAX_NAME_BYTES: usize = 256;
 /// Most bytes of a participant's metadata, and of its attributes together.
-const MAX_METADATA_BYTES: usize = 64 * 1024;
-/// How long a room outlives its last participant.
+pub(super) const MAX_METADATA_BYTES: usize = 64 * 1024;
+/// How long a room outlives its last participant, unless it was created otherwise.
 pub const DEPARTURE_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long a room that was created stays when nobody comes, unless it was created otherwise.
+pub const EMPTY_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// Why somebody may not join.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub enum Refusal {
-    /// The token is not for this room.
-    #[error("the token does not allow joining room {room:?}")]
-    NotAllowed {
-        /// The room asked for.
-        room: String,
-    },
-    /// A name is empty or too long.
-    #[error("{what} must be 1 to {MAX_NAME_BYTES} bytes long")]
-    Name {
-        /// `room` or `identity`.
-        what: &'static str,
-    },
-    /// Metadata or attributes are too long.
-    #[error("metadata and attributes may have {MAX_METADATA_BYTES} bytes each")]
-    Metadata,
-    /// Too many rooms or participants.
-    #[error("{what}: at most {limit}")]
-    Full {
-        /// Of what there are too many.
-        what: &'static str,
-        /// How many there may be.
-        limit: usize,
-    },
+/// How a room shall be; None: as it is, or the default for a new one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RoomOptions {
+    /// How long it stays when nobody comes.
+    pub empty_timeout: Option<Duration>,
+    /// How long it outlives its last participant.
+    pub departure_timeout: Option<Duration>,
+    /// Most participants; recorders and those who wait are not counted.
+    pub max_participants: Option<u32>,
+    /// Free text for everyone in it.
+    pub metadata: Option<String>,
 }
 
 /// Somebody who wants to join.
@@ -83,10 +69,63 @@ pub struct Room {
     pub created: SystemTime,
     /// In order of joining.
     pub participants: Vec<Participant>,
+    /// Free text for everyone in it.
+    pub metadata: String,
+    /// Who stands out.
+    pub stage: Stage,
+    max_participants: Option<u32>,
+    empty_timeout: Duration,
+    departure_timeout: Duration,
+    /// Since when nobody is in it; None: somebody is.
     empty_since: Option<MediaTime>,
+    /// Somebody was in it.
+    used: bool,
 }
 
 impl Room {
+    fn new(name: &str, created: SystemTime) -> Room {
+        Room {
+            sid: ids::prefixed("RM"),
+            name: name.to_owned(),
+            created,
+            participants: Vec::new(),
+            metadata: String::new(),
+            stage: Stage::default(),
+            max_participants: None,
+            empty_timeout: EMPTY_TIMEOUT,
+            departure_timeout: DEPARTURE_TIMEOUT,
+            empty_since: None,
+            used: false,
+        }
+    }
+
+    fn set(&mut self, options: RoomOptions) {
+        self.empty_timeout = options.empty_timeout.unwrap_or(self.empty_timeout);
+        self.departure_timeout = options.departure_timeout.unwrap_or(self.departure_timeout);
+        self.max_participants = options.max_participants.or(self.max_participants);
+        self.metadata = options.metadata.unwrap_or_else(|| std::mem::take(&mut self.metadata));
+    }
+
+    /// Whether one more may come; `replaced` leaves for it.
+    pub(super) fn has_place(&self, grant: &Grant, replaced: Option<MemberKey>) -> Result<(), Refusal> {
+        let counted = |p: &&Participant| Some(p.key) != replaced;
+        if self.participants.iter().filter(counted).count() >= MAX_PARTICIPANTS {
+            return Err(Refusal::Full { what: "participants", limit: MAX_PARTICIPANTS });
+        }
+        let attends = |grant: &Grant| !grant.recorder && !grant.waiting;
+        let limit = self.max_participants.unwrap_or(u32::MAX) as usize;
+        let attending = self.participants.iter().filter(counted).filter(|p| attends(&p.grant)).count();
+        if attends(grant) && attending >= limit {
+            return Err(Refusal::Full { what: "participants", limit });
+        }
+        Ok(())
+    }
+
+    fn is_over(&self, now: MediaTime) -> bool {
+        let timeout = if self.used { self.departure_timeout } else { self.empty_timeout };
+        self.empty_since.is_some_and(|at| now.since(at) >= timeout)
+    }
+
     /// What clients are told about it. Hidden participants are not counted.
     pub fn info(&self) -> proto::Room {
         let created = self.created.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
@@ -94,7 +133,10 @@ impl Room {
         proto::Room {
             sid: self.sid.clone(),
             name: self.name.clone(),
-            departure_timeout: DEPARTURE_TIMEOUT.as_secs() as u32,
+            empty_timeout: self.empty_timeout.as_secs() as u32,
+            departure_timeout: self.departure_timeout.as_secs() as u32,
+            max_participants: self.max_participants.unwrap_or(0),
+            metadata: self.metadata.clone(),
             creation_time: created.as_secs() as i64,
             creation_time_ms: created.as_millis() as i64,
             num_participants: seen().count() as u32,
@@ -119,10 +161,17 @@ impl Room {
         self.participants.iter().find(|p| p.grant.identity == identity)
     }
 
-    /// What `key` is told about the others: all but itself and the hidden ones.
+    /// What `key` is told about the others: those that it sees.
     pub fn others(&self, key: MemberKey) -> Vec<proto::ParticipantInfo> {
-        let visible = |p: &&Participant| p.key != key && !p.grant.hidden;
-        self.participants.iter().filter(visible).map(Participant::info).collect()
+        let Some(viewer) = self.participant(key) else { return Vec::new() };
+        let seen = |p: &&Participant| p.key != key && viewer.sees(p);
+        self.participants.iter().filter(seen).map(Participant::info).collect()
+    }
+
+    /// Who sees `participant`, itself left out; it need not be in the room any more.
+    pub fn viewers(&self, participant: &Participant) -> Vec<MemberKey> {
+        let sees = |p: &&Participant| p.key != participant.key && p.sees(participant);
+        self.participants.iter().filter(sees).map(|p| p.key).collect()
     }
 }
 
@@ -139,6 +188,11 @@ impl Rooms {
         self.rooms.values()
     }
 
+    /// All, by name, to change.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Room> {
+        self.rooms.values_mut()
+    }
+
     /// One.
     pub fn get(&self, name: &str) -> Option<&Room> {
         self.rooms.get(name)
@@ -149,6 +203,49 @@ impl Rooms {
         self.rooms.get_mut(name)
     }
 
+    /// The room of this name or sid.
+    pub fn find(&self, name_or_sid: &str) -> Option<&Room> {
+        let by_sid = || self.rooms.values().find(|room| room.sid == name_or_sid);
+        self.rooms.get(name_or_sid).or_else(by_sid)
+    }
+
+    /// Makes a room, or changes the one of this name.
+    ///
+    /// # Errors
+    /// [`Refusal`]; nothing has changed then.
+    pub fn create(
+        &mut self,
+        name: &str,
+        options: RoomOptions,
+        wall: SystemTime,
+        now: MediaTime,
+    ) -> Result<Vec<Event>, Refusal> {
+        check_name("room", name)?;
+        if options.metadata.as_ref().is_some_and(|metadata| metadata.len() > MAX_METADATA_BYTES) {
+            return Err(Refusal::Metadata);
+        }
+        let is_new = self.need(name, wall)?;
+        let Some(room) = self.rooms.get_mut(name) else { return Ok(Vec::new()) };
+        room.set(options);
+        if is_new {
+            room.empty_since = Some(now);
+            return Ok(vec![Event::RoomStarted { room: room.info() }]);
+        }
+        Ok(Vec::new())
+    }
+
+    /// Makes the room when there is none; true: there was none.
+    fn need(&mut self, name: &str, wall: SystemTime) -> Result<bool, Refusal> {
+        if self.rooms.contains_key(name) {
+            return Ok(false);
+        }
+        if self.rooms.len() >= MAX_ROOMS {
+            return Err(Refusal::Full { what: "rooms", limit: MAX_ROOMS });
+        }
+        self.rooms.insert(name.to_owned(), Room::new(name, wall));
+        Ok(true)
+    }
+
     /// Lets somebody in, or says why not. The room is made when there is none; whoever is in it under the same
     /// identity is put out.
     ///
@@ -157,40 +254,29 @@ impl Rooms {
     pub fn admit(&mut self, joining: Joining, wall: SystemTime) -> Result<Admitted, Refusal> {
         let Joining { room: name, grant, attributes } = joining;
         check(&name, &grant, &attributes)?;
-        if !self.rooms.contains_key(&name) && self.rooms.len() >= MAX_ROOMS {
-            return Err(Refusal::Full { what: "rooms", limit: MAX_ROOMS });
-        }
-        let full = |room: &Room| {
-            room.participants.len() >= MAX_PARTICIPANTS && room.identity(&grant.identity).is_none()
-        };
-        if self.rooms.get(&name).is_some_and(full) {
-            return Err(Refusal::Full { what: "participants", limit: MAX_PARTICIPANTS });
+        if let Some(room) = self.rooms.get(&name) {
+            room.has_place(&grant, room.identity(&grant.identity).map(|before| before.key))?;
         }
         let mut events = Vec::new();
+        let is_new = self.need(&name, wall)?;
         self.keys += 1;
         let key = MemberKey(self.keys);
-        let room = self.rooms.entry(name.clone()).or_insert_with(|| {
-            let room = Room {
-                sid: ids::prefixed("RM"),
-                name,
-                created: wall,
-                participants: Vec::new(),
-                empty_since: None,
-            };
+        let Some(room) = self.rooms.get_mut(&name) else { return Err(Refusal::no("room", &name)) };
+        if is_new {
             events.push(Event::RoomStarted { room: room.info() });
-            room
-        });
+        }
         let before = room.participants.iter().position(|p| p.grant.identity == grant.identity);
         let replaced = before.map(|index| room.participants.remove(index));
         let mut participant = Participant::new(key, ids::prefixed("PA"), grant, wall);
-        participant.attributes = attributes;
-        events.push(Event::ParticipantJoined { room: room.name.clone(), participant: participant.info() });
+        participant.merge_attributes(attributes);
+        let info = participant.info();
         room.participants.push(participant);
-        room.empty_since = None;
+        (room.empty_since, room.used) = (None, true);
+        events.push(Event::ParticipantJoined { room: room.info(), participant: info });
         Ok(Admitted { key, replaced, events })
     }
 
-    /// Takes somebody out of `room`. The room stays for [`DEPARTURE_TIMEOUT`] more.
+    /// Takes somebody out of `room`. The room stays for its departure timeout.
     pub fn leave(&mut self, room: &str, key: MemberKey, now: MediaTime) -> Option<Participant> {
         let room = self.rooms.get_mut(room)?;
         let index = room.participants.iter().position(|p| p.key == key)?;
@@ -202,15 +288,16 @@ impl Rooms {
     }
 
     /// Takes away `room` at once; its participants must be out.
-    pub fn end(&mut self, room: &str) -> Option<Event> {
-        self.rooms.remove(room).map(|room| Event::RoomFinished { room: room.info() })
+    pub fn end(&mut self, room: &str, reason: proto::RoomEndReason) -> Option<Event> {
+        self.rooms.remove(room).map(|room| Event::RoomFinished { room: room.info(), reason })
     }
 
     /// Takes away the rooms that have been empty for long enough.
     pub fn sweep(&mut self, now: MediaTime) -> Vec<Event> {
-        let over = |room: &Room| room.empty_since.is_some_and(|at| now.since(at) >= DEPARTURE_TIMEOUT);
-        let names: Vec<String> = self.rooms.values().filter(|r| over(r)).map(|r| r.name.clone()).collect();
-        names.iter().filter_map(|name| self.end(name)).collect()
+        let over = self.rooms.values().filter(|room| room.is_over(now));
+        let names: Vec<String> = over.map(|room| room.name.clone()).collect();
+        let idle = proto::RoomEndReason::RoomEndIdleTimeout;
+        names.iter().filter_map(|name| self.end(name, idle)).collect()
     }
 }
 
@@ -218,14 +305,27 @@ fn check(room: &str, grant: &Grant, attributes: &HashMap<String, String>) -> Res
     if !grant.may_join(room) {
         return Err(Refusal::NotAllowed { room: room.chars().take(64).collect() });
     }
-    for (what, name) in [("room", room), ("identity", &grant.identity)] {
-        if name.is_empty() || name.len() > MAX_NAME_BYTES {
-            return Err(Refusal::Name { what });
-        }
+    check_name("room", room)?;
+    check_name("identity", &grant.identity)?;
+    check_texts(grant, attributes)
+}
+
+fn check_name(what: &'static str, name: &str) -> Result<(), Refusal> {
+    if name.is_empty() || name.len() > MAX_NAME_BYTES {
+        return Err(Refusal::Name { what });
     }
-    let attributes_bytes: usize = attributes.iter().map(|(key, value)| key.len() + value.len()).sum();
-    if grant.metadata.len() > MAX_METADATA_BYTES || attributes_bytes > MAX_METADATA_BYTES {
+    Ok(())
+}
+
+pub(super) fn check_texts(grant: &Grant, attributes: &HashMap<String, String>) -> Result<(), Refusal> {
+    let set: usize = grant.attributes.iter().map(|(key, value)| key.len() + value.len()).sum();
+    let said: usize = attributes.iter().map(|(key, value)| key.len() + value.len()).sum();
+    let longest = grant.metadata.len().max(set).max(said);
+    if longest > MAX_METADATA_BYTES {
         return Err(Refusal::Metadata);
+    }
+    if grant.name.len() > MAX_NAME_BYTES {
+        return Err(Refusal::Name { what: "name" });
     }
     Ok(())
 }

@@ -3,7 +3,10 @@
 mod event;
 mod grant;
 mod membership;
+mod moderation;
 mod participant;
+mod refusal;
+mod stage;
 pub mod token;
 
 #[cfg(test)]
@@ -11,5 +14,7 @@ mod tests;
 
 pub use event::{Departure, Event};
 pub use grant::Grant;
-pub use membership::{Admitted, Joining, Refusal, Room, Rooms};
-pub use participant::{MemberKey, Participant};
+pub use membership::{Admitted, Joining, Room, RoomOptions, Rooms};
+pub use participant::{MemberKey, Participant, RESERVED, WAITING};
+pub use refusal::Refusal;
+pub use stage::{Stage, StagePart};

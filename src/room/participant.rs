@@ -7,6 +7,11 @@ use livekit_protocol as proto;
 
 use super::Grant;
 
+/// Attributes that begin so are set by the server only.
+pub const RESERVED: &str = "roomd.";
+/// The attribute of a participant that waits to be let in; its value is `true`.
+pub const WAITING: &str = "roomd.waiting";
+
 /// Names a participant's stay in this process; never used again after it left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct MemberKey(pub u64);
@@ -38,8 +43,12 @@ fn since_epoch(at: SystemTime) -> std::time::Duration {
 
 impl Participant {
     pub(super) fn new(key: MemberKey, sid: String, grant: Grant, joined: SystemTime) -> Self {
+        let given = grant.attributes.clone().into_iter().collect();
         let (attributes, tracks) = (HashMap::new(), Vec::new());
-        Participant { key, sid, grant, attributes, active: false, joined, tracks, version: 0 }
+        let mut participant =
+            Participant { key, sid, grant, attributes, active: false, joined, tracks, version: 0 };
+        participant.merge_attributes(given);
+        participant
     }
 
     /// Note that something that others see has changed.
@@ -57,16 +66,22 @@ impl Participant {
         self.tracks.iter_mut().find(|track| track.sid == sid)
     }
 
-    /// What it may do, as clients are told.
-    #[allow(deprecated)] // Clients of protocol 16 still read `recorder` here.
-    pub fn permission(&self) -> proto::ParticipantPermission {
-        proto::ParticipantPermission {
-            can_subscribe: self.grant.can_subscribe,
-            can_publish: self.grant.can_publish,
-            can_publish_data: self.grant.can_publish_data,
-            hidden: self.grant.hidden,
-            recorder: self.grant.recorder,
-            ..Default::default()
+    /// Whether it knows of `other` in the same room. Hidden ones are known to nobody, whoever waits knows nobody,
+    /// and those who may admit know who waits.
+    pub fn sees(&self, other: &Participant) -> bool {
+        let asked = other.grant.waiting && self.grant.may_admit(&self.grant.room);
+        !self.grant.waiting && (!other.grant.hidden || asked)
+    }
+
+    /// Takes over attributes; an empty value takes one away. Those that begin with [`RESERVED`] are the server's own
+    /// and stay as they are.
+    pub fn merge_attributes(&mut self, changes: HashMap<String, String>) {
+        for (name, value) in changes.into_iter().filter(|(name, _)| !name.starts_with(RESERVED)) {
+            if value.is_empty() {
+                self.attributes.remove(&name);
+            } else {
+                self.attributes.insert(name, value);
+            }
         }
     }
 
@@ -78,18 +93,22 @@ impl Participant {
             proto::participant_info::State::Joined
         };
         let joined = since_epoch(self.joined);
+        let mut attributes = self.attributes.clone();
+        if self.grant.waiting {
+            attributes.insert(WAITING.to_owned(), "true".to_owned());
+        }
         proto::ParticipantInfo {
             sid: self.sid.clone(),
             identity: self.grant.identity.clone(),
             name: self.grant.name.clone(),
             metadata: self.grant.metadata.clone(),
-            attributes: self.attributes.clone(),
+            attributes,
             state: state as i32,
             tracks: self.tracks.clone(),
             joined_at: joined.as_secs() as i64,
             joined_at_ms: joined.as_millis() as i64,
             version: self.version,
-            permission: Some(self.permission()),
+            permission: Some(self.grant.permission()),
             is_publisher: !self.tracks.is_empty(),
             kind: if self.grant.recorder {
                 proto::participant_info::Kind::Egress as i32

@@ -1,5 +1,8 @@
 //! The two claim shapes, read and turned into a [`Grant`], and the one that is written.
 
+use std::collections::BTreeMap;
+
+use livekit_protocol::TrackSource;
 use serde::{Deserialize, Serialize};
 
 use super::TokenError;
@@ -33,13 +36,30 @@ pub(super) struct Claims {
     jti: Option<String>,
     name: Option<String>,
     metadata: Option<String>,
+    attributes: Option<BTreeMap<String, String>>,
     video: Option<Video>,
+    roomd: Option<Own>,
     // app server
     permissions: Option<Vec<String>>,
     version: Option<u64>,
     room_id: Option<String>,
     participant_id: Option<String>,
     roles: Option<Vec<String>>,
+    role: Option<String>,
+}
+
+/// What LiveKit's shape has no word for; written when a token is renewed.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Own {
+    waiting: bool,
+    may_admit: bool,
+}
+
+impl Own {
+    fn is_none(&self) -> bool {
+        !self.waiting && !self.may_admit
+    }
 }
 
 /// LiveKit's `video` claim.
@@ -55,8 +75,24 @@ struct Video {
     can_publish: Option<bool>,
     can_subscribe: Option<bool>,
     can_publish_data: Option<bool>,
+    can_publish_sources: Vec<String>,
+    can_update_own_metadata: bool,
     hidden: bool,
     recorder: bool,
+}
+
+/// `screen_share`, as LiveKit's claim has it.
+fn source_name(source: TrackSource) -> String {
+    source.as_str_name().to_ascii_lowercase()
+}
+
+fn source(name: &str) -> Result<TrackSource, TokenError> {
+    TrackSource::from_str_name(&name.to_ascii_uppercase()).ok_or_else(|| {
+        let name: String = name.chars().take(32).collect();
+        TokenError::Claim(format!(
+            "video.canPublishSources: {name:?}; camera, microphone, screen_share and screen_share_audio are known"
+        ))
+    })
 }
 
 impl Claims {
@@ -66,7 +102,7 @@ impl Claims {
     }
 
     fn livekit_grant(self) -> Result<Grant, TokenError> {
-        let video = self.video.unwrap_or_default();
+        let (video, own) = (self.video.unwrap_or_default(), self.roomd.unwrap_or_default());
         let identity = self.sub.filter(|sub| !sub.is_empty()).or(self.jti).unwrap_or_default();
         if video.room_join && identity.is_empty() {
             return Err(TokenError::Claim("sub: a token that may join needs an identity".to_owned()));
@@ -85,8 +121,17 @@ impl Claims {
             can_publish,
             can_subscribe: video.can_subscribe.unwrap_or(true),
             can_publish_data: video.can_publish_data.unwrap_or(can_publish),
+            can_publish_sources: video
+                .can_publish_sources
+                .iter()
+                .map(|name| source(name))
+                .collect::<Result<_, _>>()?,
+            can_update_own_metadata: video.can_update_own_metadata,
             hidden: video.hidden,
             recorder: video.recorder,
+            attributes: self.attributes.unwrap_or_default(),
+            waiting: own.waiting,
+            may_admit: own.may_admit,
         })
     }
 
@@ -103,6 +148,17 @@ impl Claims {
         let full = joins && has("allow_join");
         let asking = joins && has("ask_join") && !full;
         let moderates = rests && has("allow_mod");
+        // One room's moderator makes and lists no others.
+        let everywhere = moderates && self.room_id.as_ref().is_none_or(String::is_empty);
+        // An audience watches until somebody calls it on to the stage.
+        let on_stage = match self.role.as_deref() {
+            None | Some("host") => full,
+            Some("viewer") => false,
+            Some(other) => {
+                let other: String = other.chars().take(32).collect();
+                return Err(TokenError::Claim(format!("role {other:?}: host and viewer are known")));
+            }
+        };
         // Without `participantId` many may use one token (a guest link): each gets an identity of its own.
         let identity = match self.participant_id.filter(|id| !id.is_empty()) {
             Some(id) => id,
@@ -116,14 +172,18 @@ impl Claims {
             room: self.room_id.unwrap_or_default(),
             room_join: full || asking,
             room_admin: moderates,
-            room_create: moderates,
-            room_list: moderates,
+            room_create: everywhere,
+            room_list: everywhere,
             room_record: moderates,
-            can_publish: full,
+            can_publish: on_stage,
             can_subscribe: full,
             can_publish_data: full,
+            can_update_own_metadata: full,
             hidden: asking,
-            recorder: false,
+            attributes: self.attributes.unwrap_or_default(),
+            waiting: asking,
+            may_admit: has("allow_join"),
+            ..Grant::default()
         })
     }
 }
@@ -139,7 +199,11 @@ pub(super) struct Minted<'a> {
     name: &'a str,
     #[serde(skip_serializing_if = "str::is_empty")]
     metadata: &'a str,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    attributes: &'a BTreeMap<String, String>,
     video: Video,
+    #[serde(skip_serializing_if = "Own::is_none")]
+    roomd: Own,
 }
 
 impl<'a> Minted<'a> {
@@ -155,6 +219,8 @@ impl<'a> Minted<'a> {
             can_publish: Some(grant.can_publish),
             can_subscribe: Some(grant.can_subscribe),
             can_publish_data: Some(grant.can_publish_data),
+            can_publish_sources: grant.can_publish_sources.iter().copied().map(source_name).collect(),
+            can_update_own_metadata: grant.can_update_own_metadata,
             hidden: grant.hidden,
             recorder: grant.recorder,
         };
@@ -165,7 +231,9 @@ impl<'a> Minted<'a> {
             exp,
             name: &grant.name,
             metadata: &grant.metadata,
+            attributes: &grant.attributes,
             video,
+            roomd: Own { waiting: grant.waiting, may_admit: grant.may_admit },
         }
     }
 }

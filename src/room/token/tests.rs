@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use livekit_protocol::TrackSource;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -40,6 +41,11 @@ fn what_is_minted_verifies_to_the_same_grant() {
         room_join: true,
         can_subscribe: true,
         hidden: true,
+        can_publish_sources: vec![TrackSource::Camera, TrackSource::ScreenShareAudio],
+        can_update_own_metadata: true,
+        attributes: BTreeMap::from([("role".to_owned(), "host".to_owned())]),
+        waiting: true,
+        may_admit: true,
         ..Grant::default()
     };
     let token = keys().mint(&grant, Duration::from_secs(60), at(NOW));
@@ -72,6 +78,9 @@ fn absent_app_server_permissions_mean_none() {
         join.may_join("abcd-efgh-ijkl") && !join.may_join("other") && join.can_publish && !join.room_admin
     );
     assert_eq!(join.identity, "p1");
+    assert!(join.may_admit("abcd-efgh-ijkl") && !join.may_admit("other") && !join.waiting);
+    let viewer = app(json!({"permissions": ["allow_join"], "role": "viewer"}));
+    assert!(viewer.room_join && viewer.can_subscribe && !viewer.can_publish && viewer.can_publish_data);
     let asking = app(json!({"permissions": ["ask_join"]}));
     assert!(
         !asking.identity.is_empty()
@@ -79,12 +88,15 @@ fn absent_app_server_permissions_mean_none() {
             && asking.hidden
             && !asking.can_publish
             && !asking.can_subscribe
+            && asking.waiting
+            && !asking.may_admit("any")
     );
     let rest = app(json!({"permissions": ["allow_join", "allow_mod"], "roles": ["crawler"]}));
     assert!(!rest.room_join && rest.room_admin && rest.may_change_box());
     let rtc = app(json!({"permissions": ["allow_join", "allow_mod"], "roles": ["rtc"]}));
     assert!(rtc.room_join && !rtc.room_admin);
     let one_room = app(json!({"permissions": ["allow_mod"], "roomId": "lobby"}));
+    assert!(!one_room.room_create && !one_room.room_list);
     assert!(one_room.may_moderate("lobby") && !one_room.may_moderate("attic") && !one_room.may_change_box());
 }
 
@@ -136,6 +148,11 @@ fn each_refusal_names_its_reason_but_no_secret() {
         (signed(&json!({"iss": "devkey", "exp": "tomorrow"})), "wrong type"),
         (signed(&json!({"iss": "devkey", "exp": NOW + 9, "video": {"roomJoin": true}})), "identity"),
         (signed(&json!({"apikey": "devkey", "exp": NOW + 9, "version": 1})), "version 1"),
+        (signed(&json!({"apikey": "devkey", "exp": NOW + 9, "role": "king"})), "king"),
+        (
+            signed(&json!({"iss": "devkey", "exp": NOW + 9, "video": {"canPublishSources": ["smell"]}})),
+            "canPublishSources",
+        ),
     ] {
         let error = keys().verify(&token, at(NOW)).unwrap_err().to_string();
         assert!(error.contains(word), "{token}: {error}");

@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use livekit_protocol as proto;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
-use super::message::Request;
-use crate::room::Event;
+use super::engine::Engine;
+use super::message::{Order, Request};
+use crate::room::{Event, Refusal};
 use crate::rtc::sfu::Codecs;
 
 /// What was counted since the start, and two gauges. For metrics; reading never blocks.
@@ -93,7 +94,7 @@ impl Handle {
         self.snapshot.clone()
     }
 
-    /// What happens in the rooms from now on. A listener that is 1024 events behind loses the oldest.
+    /// What happens in the rooms from now on. A listener that is 4096 events behind loses the oldest.
     pub fn events(&self) -> broadcast::Receiver<Event> {
         self.events.subscribe()
     }
@@ -103,20 +104,14 @@ impl Handle {
         &self.counters
     }
 
-    /// Puts everybody out of `room` and ends it. False: there is no such room, or the server is stopping.
-    pub async fn end_room(&self, room: &str) -> bool {
+    /// Has the engine do something. The work must be short: every room waits for it.
+    pub(super) async fn order<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Engine) -> T + Send + 'static,
+    ) -> Result<T, Refusal> {
         let (reply, answer) = oneshot::channel();
-        self.ask(Request::EndRoom(room.to_owned(), reply), answer).await
-    }
-
-    /// Puts one participant out. False: it is not there, or the server is stopping.
-    pub async fn remove_participant(&self, room: &str, identity: &str) -> bool {
-        let (reply, answer) = oneshot::channel();
-        let request = Request::Remove { room: room.to_owned(), identity: identity.to_owned(), reply };
-        self.ask(request, answer).await
-    }
-
-    async fn ask(&self, request: Request, answer: oneshot::Receiver<bool>) -> bool {
-        self.requests.send(request).await.is_ok() && answer.await.unwrap_or(false)
+        let order = Order(Box::new(move |engine| drop(reply.send(work(engine)))));
+        self.requests.send(Request::Order(order)).await.map_err(|_| Refusal::Stopping)?;
+        answer.await.map_err(|_| Refusal::Stopping)
     }
 }

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use livekit_protocol as proto;
 use tokio::sync::{mpsc, oneshot};
 
+use super::engine::Engine;
 use crate::room::{Grant, MemberKey, Refusal};
 
 /// Messages on their way to one client. Full: the client does not read; its signalling connection is cut and it
@@ -16,6 +17,8 @@ pub(super) const OUT_CAPACITY: usize = 512;
 pub(super) enum Out {
     /// A message.
     Message(Box<proto::SignalResponse>),
+    /// What the client may do has changed; the tokens that it is given from now on say so.
+    Granted(Box<Grant>),
     /// Nothing more comes: close.
     Close,
 }
@@ -61,8 +64,15 @@ pub(super) enum Request {
     Malformed(Ticket, &'static str),
     /// A client's signalling connection is gone.
     Gone(Ticket),
-    /// Put everybody out of a room and end it. Answers whether there was one.
-    EndRoom(String, oneshot::Sender<bool>),
-    /// Put a participant out. Answers whether it was there.
-    Remove { room: String, identity: String, reply: oneshot::Sender<bool> },
+    /// Something that the API asks for.
+    Order(Order),
+}
+
+/// What is done with the engine, answer included.
+pub(super) struct Order(pub Box<dyn FnOnce(&mut Engine) + Send>);
+
+impl std::fmt::Debug for Order {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Order")
+    }
 }

@@ -10,6 +10,7 @@
 mod engine;
 mod handle;
 mod message;
+mod orders;
 mod routes;
 mod session;
 
@@ -22,6 +23,7 @@ use crate::base::Shutdown;
 use crate::rtc::sfu::{Codecs, NodeIp};
 
 pub use handle::{Counters, Handle, RoomSnapshot, Snapshot};
+pub use orders::RpcFailure;
 pub use routes::routes;
 
 /// The protocol version of LiveKit's signalling that is spoken.
@@ -58,7 +60,7 @@ pub enum StartError {
 /// Requests on their way to the engine. Full: the sender waits, which holds back its client only.
 const REQUEST_CAPACITY: usize = 1024;
 /// Room events not yet read by a listener. Full: the listener loses the oldest and is told how many.
-const EVENT_CAPACITY: usize = 1024;
+const EVENT_CAPACITY: usize = 4096;
 
 /// Starts the thread `sfu`, which ends when `shutdown` is asked for: everybody is told and put out first.
 ///

@@ -47,8 +47,7 @@ pub(super) async fn run(socket: WebSocket, opening: Opening, handle: Handle, key
     }
     match admitted.await {
         Ok(Ok(ticket)) => {
-            let refresh = Refresh { keys, grant };
-            let malformed = session.talk(ticket, &handle, &refresh).await;
+            let malformed = session.talk(ticket, &handle, Refresh { keys, grant }).await;
             let ended = malformed.map_or(Request::Gone(ticket), |what| Request::Malformed(ticket, what));
             let _ = handle.requests.send(ended).await;
             session.finish().await;
@@ -86,7 +85,7 @@ enum End {
 
 impl Session {
     /// Until the end; Some: what was malformed.
-    async fn talk(&mut self, ticket: Ticket, handle: &Handle, refresh: &Refresh) -> Option<&'static str> {
+    async fn talk(&mut self, ticket: Ticket, handle: &Handle, mut refresh: Refresh) -> Option<&'static str> {
         let mut heard = clock::now();
         let mut probe = tokio::time::interval(PROBE_INTERVAL);
         // The join response must come first; a fresh token follows it.
@@ -95,6 +94,10 @@ impl Session {
             let silent = tokio::time::sleep_until((heard + PING_TIMEOUT).into());
             let result = tokio::select! {
                 out = self.messages.recv() => match out {
+                    Some(Out::Granted(grant)) => {
+                        refresh.grant = *grant;
+                        self.send(refresh.message()).await
+                    }
                     Some(out) => self.send(out).await,
                     None => Err(End::Gone),
                 },
@@ -134,7 +137,12 @@ impl Session {
     }
 
     async fn send(&mut self, out: Out) -> Result<(), End> {
-        let Out::Message(response) = out else { return Err(End::Gone) };
+        let response = match out {
+            Out::Message(response) => response,
+            // No token is given any more.
+            Out::Granted(_) => return Ok(()),
+            Out::Close => return Err(End::Gone),
+        };
         let message = if self.json {
             Message::Text(serde_json::to_string(&*response).unwrap_or_default().into())
         } else {

@@ -11,7 +11,7 @@ use super::super::message::{Join, Out, Ticket};
 use super::member::Member;
 use super::{Engine, reply};
 use crate::base::clock;
-use crate::room::{Departure, Event, Joining, MemberKey, Participant};
+use crate::room::{Departure, Event, Joining, MemberKey, Participant, Room};
 use crate::rtc::sfu::Role;
 use crate::rtc::sfu::publisher::Publisher;
 use crate::rtc::sfu::subscriber::Subscriber;
@@ -82,10 +82,19 @@ impl Engine {
         let primary = member.subscriber_primary;
         let response = reply::join(room, participant, primary, &self.codecs, &self.node_id);
         member.send(Response::Join(response));
-        let speaking = self.speakers.get(&room.name).map(|speakers| speakers.active()).unwrap_or_default();
+        if !participant.grant.waiting {
+            let name = room.name.clone();
+            self.tell_speakers(&name, key);
+        }
+    }
+
+    /// Who speaks now.
+    pub(super) fn tell_speakers(&mut self, room: &str, key: MemberKey) {
+        let speaking = self.speakers.get(room).map(|speakers| speakers.active()).unwrap_or_default();
+        let Some(room) = self.rooms.get(room) else { return };
         let sids = |key: MemberKey| room.participant(key).map(|p| p.sid.clone());
         if let Some(speakers) = reply::speakers(&speaking, sids) {
-            member.send(speakers);
+            self.say(key, speakers);
         }
     }
 
@@ -172,6 +181,7 @@ impl Engine {
         self.put_out(key, Departure::Vanished);
     }
 
+    /// Puts everybody out, ends what runs on the room, and takes it away. False: there is no such room.
     pub(super) fn end_room(&mut self, room: &str, departure: Departure) -> bool {
         let Some(keys) =
             self.rooms.get(room).map(|r| r.participants.iter().map(|p| p.key).collect::<Vec<_>>())
@@ -181,7 +191,11 @@ impl Engine {
         for key in keys {
             self.put_out(key, departure);
         }
-        if let Some(event) = self.rooms.end(room) {
+        let reason = match departure {
+            Departure::Shutdown => proto::RoomEndReason::RoomEndServerShutdown,
+            _ => proto::RoomEndReason::RoomEndApiDelete,
+        };
+        if let Some(event) = self.rooms.end(room, reason) {
             self.emit(event);
         }
         self.speakers.remove(room);
@@ -198,13 +212,15 @@ impl Engine {
             member.send(Response::Leave(reply::leave(departure.reason(), reply::DISCONNECT)));
         }
         member.hang_up();
+        let room_info = self.rooms.get(room).map(Room::info).unwrap_or_default();
         for publication in &member.publications {
             if let Some((_, track)) = publication.bound {
                 self.withdraw(track);
-                let (room, identity) = (room.to_owned(), member.identity.clone());
-                self.emit(Event::TrackUnpublished { room, identity, track: publication.info.clone() });
+                let (room, participant) = (room_info.clone(), participant.info());
+                self.emit(Event::TrackUnpublished { room, participant, track: publication.info.clone() });
             }
         }
+        self.drop_calls(key);
         for track in self.tracks.values_mut() {
             track.route.unsubscribe(|to| to.member == key);
         }
@@ -215,12 +231,13 @@ impl Engine {
         if let Some(speakers) = self.speakers.get_mut(room) {
             speakers.remove(key);
         }
-        if !participant.grant.hidden {
-            let farewell = participant.farewell(departure.reason());
-            self.broadcast(room, None, &reply::update(farewell));
+        let viewers = self.rooms.get(room).map(|room| room.viewers(participant)).unwrap_or_default();
+        let farewell = participant.farewell(departure.reason());
+        for viewer in viewers {
+            self.say(viewer, reply::update(farewell.clone()));
         }
-        let participant = participant.farewell(departure.reason());
-        self.emit(Event::ParticipantLeft { room: room.to_owned(), participant, departure });
+        let connected = participant.active && !participant.grant.waiting;
+        self.emit(Event::ParticipantLeft { room: room_info, participant: farewell, departure, connected });
         self.changed = true;
     }
 
@@ -228,16 +245,21 @@ impl Engine {
         self.rooms.get(room)?.participant(key)
     }
 
-    /// Tells the others what is new about `key`, unless it is hidden.
+    /// Tells those who see `key` what is new about it.
     pub(super) fn announce(&mut self, room: &str, key: MemberKey) {
-        let Some(participant) = self.participant(room, key).filter(|p| !p.grant.hidden) else { return };
+        let Some(room) = self.rooms.get(room) else { return };
+        let Some(participant) = room.participant(key) else { return };
         let update = reply::update(participant.info());
-        self.broadcast(room, Some(key), &update);
+        for viewer in room.viewers(participant) {
+            self.say(viewer, update.clone());
+        }
     }
 
-    pub(super) fn broadcast(&mut self, room: &str, except: Option<MemberKey>, message: &Response) {
-        for member in self.members.values_mut() {
-            if member.room == room && Some(member.key) != except {
+    /// Tells everybody who was let in.
+    pub(super) fn broadcast(&mut self, room: &str, message: &Response) {
+        let Some(room) = self.rooms.get(room) else { return };
+        for participant in room.participants.iter().filter(|p| !p.grant.waiting) {
+            if let Some(member) = self.members.get_mut(&participant.key) {
                 member.send(message.clone());
             }
         }

@@ -9,7 +9,7 @@ use tracing::{debug, warn};
 use super::super::Counters;
 use super::Engine;
 use super::member::Member;
-use crate::room::MemberKey;
+use crate::room::{Grant, MemberKey, Refusal};
 use crate::rtc::sfu::{Endpoints, Role};
 
 /// Reliable messages kept for a subscriber whose channel is full. One more: the newest is lost and counted.
@@ -55,14 +55,55 @@ impl Engine {
         };
         let hidden = participant.grant.hidden;
         stamp(&mut packet, &participant.sid, &participant.grant.identity, hidden);
-        let (sids, identities) = destinations(&packet);
+        if !self.take_answer(key, &packet) {
+            self.spread(&room, Some(key), reliable, &packet);
+        }
+    }
+
+    /// Sends a data message to whom it is for in `room`, all but `from`. Whoever waits to be let in gets none.
+    pub(super) fn spread(
+        &mut self,
+        room: &str,
+        from: Option<MemberKey>,
+        reliable: bool,
+        packet: &proto::DataPacket,
+    ) {
+        let (sids, identities) = destinations(packet);
         let bytes = packet.encode_to_vec();
-        for member in self.members.values_mut().filter(|member| member.room == room && member.key != key) {
+        let Some(room) = self.rooms.get(room) else { return };
+        for participant in room.participants.iter().filter(|p| Some(p.key) != from && !p.grant.waiting) {
+            let Some(member) = self.members.get_mut(&participant.key) else { continue };
             let everyone = sids.is_empty() && identities.is_empty();
             if everyone || sids.contains(&member.sid) || identities.contains(&member.identity) {
                 send(member, &mut self.endpoints, &self.outlets.counters, reliable, &bytes);
             }
         }
+    }
+
+    /// A data message of the API.
+    pub(in crate::server::signal) fn send_data(
+        &mut self,
+        grant: &Grant,
+        request: proto::SendDataRequest,
+    ) -> Result<(), Refusal> {
+        let room = self.moderated(grant, &request.room)?.name.clone();
+        let reliable = request.kind == proto::data_packet::Kind::Reliable as i32;
+        #[allow(deprecated)] // As above: both places where clients look.
+        let packet = proto::DataPacket {
+            kind: request.kind,
+            destination_identities: request.destination_identities.clone(),
+            value: Some(Value::User(proto::UserPacket {
+                payload: request.data,
+                topic: request.topic,
+                destination_sids: request.destination_sids,
+                destination_identities: request.destination_identities,
+                nonce: request.nonce,
+                ..Default::default()
+            })),
+            ..Default::default()
+        };
+        self.spread(&room, None, reliable, &packet);
+        Ok(())
     }
 
     /// Sends what had to wait.

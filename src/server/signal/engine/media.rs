@@ -176,8 +176,10 @@ impl Engine {
             let Some(room) = self.rooms.get(name).filter(|_| !changes.is_empty()) else { continue };
             let seen = |key| room.participant(key).filter(|p| !p.grant.hidden).map(|p| p.sid.clone());
             let Some(message) = reply::speakers(&changes, seen) else { continue };
-            for member in self.members.values_mut().filter(|member| member.room == *name) {
-                member.send(message.clone());
+            for participant in room.participants.iter().filter(|p| !p.grant.waiting) {
+                if let Some(member) = self.members.get_mut(&participant.key) {
+                    member.send(message.clone());
+                }
             }
         }
     }

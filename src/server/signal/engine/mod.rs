@@ -8,6 +8,7 @@
 //! | `subscribing` | who gets which track, offers to subscribers |
 //! | `media` | packets, keyframes, layers, speakers |
 //! | `data` | data messages |
+//! | `orders`, `rpc` | what the APIs order |
 //! | `upkeep` | timeouts, snapshots |
 //! | `member`, `reply` | a participant's state; the messages sent to it |
 
@@ -15,8 +16,10 @@ mod clients;
 mod data;
 mod media;
 mod member;
+mod orders;
 mod publishing;
 mod reply;
+mod rpc;
 mod signals;
 mod subscribing;
 mod upkeep;
@@ -66,6 +69,8 @@ pub(super) struct Engine {
     owners: HashMap<ConnectionKey, (MemberKey, Role)>,
     tracks: HashMap<u64, Track>,
     speakers: HashMap<String, Speakers<MemberKey>>,
+    /// Calls of the API that wait for a participant's answer, by their id.
+    calls: HashMap<String, rpc::Call>,
     codecs: Codecs,
     outlets: Outlets,
     node_id: String,
@@ -114,6 +119,7 @@ impl Engine {
             owners: HashMap::new(),
             tracks: HashMap::new(),
             speakers: HashMap::new(),
+            calls: HashMap::new(),
             codecs: config.codecs,
             outlets,
             node_id: ids::prefixed("ND"),
@@ -211,14 +217,7 @@ impl Engine {
             Request::Signal(ticket, request) => self.signal(ticket, *request),
             Request::Malformed(ticket, what) => self.malformed(ticket, what),
             Request::Gone(ticket) => self.signalling_gone(ticket),
-            Request::EndRoom(room, reply) => drop(reply.send(self.end_room(&room, Departure::RoomEnded))),
-            Request::Remove { room, identity, reply } => {
-                let found = self.rooms.get(&room).and_then(|r| r.identity(&identity)).map(|p| p.key);
-                if let Some(key) = found {
-                    self.put_out(key, Departure::Removed);
-                }
-                let _ = reply.send(found.is_some());
-            }
+            Request::Order(order) => (order.0)(self),
         }
     }
 

@@ -55,8 +55,8 @@ impl Engine {
         let media = [proto::TrackType::Audio as i32, proto::TrackType::Video as i32];
         let long =
             [&request.cid, &request.name, &request.stream].iter().any(|text| text.len() > MAX_TEXT_BYTES);
-        if !participant.grant.can_publish {
-            Some((Reason::NotAllowed, "the token does not allow publishing"))
+        if !participant.grant.may_publish(request.source) {
+            Some((Reason::NotAllowed, "publishing this source is not allowed"))
         } else if !media.contains(&request.r#type) {
             Some((Reason::UnsupportedType, "only audio and video"))
         } else if long || request.cid.is_empty() || request.layers.len() > MAX_LAYERS {
@@ -134,12 +134,14 @@ impl Engine {
             participant.touch();
         }
         self.announce(&room, key);
-        self.emit(Event::TrackPublished { room: room.clone(), identity, track: info });
+        if let Some((room, participant)) = self.both(&room, key) {
+            self.emit(Event::TrackPublished { room, participant, track: info });
+        }
         self.offer_to_all(&room, track);
         self.changed = true;
     }
 
-    fn unpublish(&mut self, key: MemberKey, sid: &str) {
+    pub(super) fn unpublish(&mut self, key: MemberKey, sid: &str) {
         let Some(member) = self.members.get_mut(&key) else { return };
         let Some(index) = member.publications.iter().position(|p| p.info.sid == sid) else { return };
         let publication = member.publications.remove(index);
@@ -158,8 +160,16 @@ impl Engine {
             speakers.mute(key);
         }
         self.announce(&room, key);
-        self.emit(Event::TrackUnpublished { room, identity, track: publication.info });
+        if let Some((room, participant)) = self.both(&room, key) {
+            self.emit(Event::TrackUnpublished { room, participant, track: publication.info });
+        }
         self.changed = true;
+    }
+
+    /// A room and one of its participants, for an event.
+    pub(super) fn both(&self, room: &str, key: MemberKey) -> Option<(proto::Room, proto::ParticipantInfo)> {
+        let room = self.rooms.get(room)?;
+        Some((room.info(), room.participant(key)?.info()))
     }
 
     /// Takes a track away from everyone who gets it.

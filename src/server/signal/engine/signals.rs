@@ -1,6 +1,5 @@
 //! What clients say.
 
-use std::collections::HashMap;
 use std::time::SystemTime;
 
 use livekit_protocol as proto;
@@ -128,7 +127,7 @@ impl Engine {
         self.change_track(key, &request.track_sid, |info| info.audio_features = request.features.clone());
     }
 
-    fn change_track(&mut self, key: MemberKey, sid: &str, change: impl Fn(&mut proto::TrackInfo)) {
+    pub(super) fn change_track(&mut self, key: MemberKey, sid: &str, change: impl Fn(&mut proto::TrackInfo)) {
         let Some(member) = self.members.get_mut(&key) else { return };
         let Some(own) = member.publications.iter_mut().find(|own| own.info.sid == sid) else { return };
         change(&mut own.info);
@@ -152,7 +151,8 @@ impl Engine {
         let Some(room) = self.members.get(&key).map(|member| member.room.clone()) else { return };
         let participant = self.rooms.get_mut(&room).and_then(|r| r.participant_mut(key));
         let Some(participant) = participant else { return };
-        let refused = if !participant.grant.room_admin {
+        let may = participant.grant.can_update_own_metadata || participant.grant.room_admin;
+        let refused = if !may {
             Some((Reason::NotAllowed, "the token does not allow changing one's own metadata"))
         } else if size_bytes(&request) > MAX_METADATA_BYTES {
             Some((Reason::LimitExceeded, "more than 64 KiB"))
@@ -170,26 +170,15 @@ impl Engine {
         if !request.metadata.is_empty() {
             participant.grant.metadata = request.metadata;
         }
-        merge(&mut participant.attributes, request.attributes);
+        participant.merge_attributes(request.attributes);
+        participant.grant.attributes = participant.attributes.clone().into_iter().collect();
         participant.touch();
-        // Everyone, the participant included: that is how its SDK learns that it is done.
-        let update = Some(participant).filter(|p| !p.grant.hidden).map(|p| reply::update(p.info()));
-        if let Some(update) = update {
-            self.broadcast(&room, None, &update);
-        }
+        // Itself too: that is how its SDK learns that it is done.
+        let update = reply::update(participant.info());
+        self.say(key, update);
+        self.announce(&room, key);
         self.say(key, reply::refused(id, Reason::Ok, "", None));
         self.changed = true;
-    }
-}
-
-/// An empty value takes an attribute away.
-fn merge(attributes: &mut HashMap<String, String>, changes: HashMap<String, String>) {
-    for (name, value) in changes {
-        if value.is_empty() {
-            attributes.remove(&name);
-        } else {
-            attributes.insert(name, value);
-        }
     }
 }
 

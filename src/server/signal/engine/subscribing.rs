@@ -9,7 +9,7 @@ use tracing::debug;
 
 use super::media::Destination;
 use super::{Engine, reply};
-use crate::room::MemberKey;
+use crate::room::{Event, MemberKey};
 use crate::rtc::sfu::Role;
 use crate::rtc::sfu::sdp::Msid;
 use crate::rtc::sfu::subscriber::Wanted;
@@ -36,11 +36,33 @@ impl Engine {
         }
     }
 
-    fn subscribe(&mut self, key: MemberKey, track: u64) {
+    /// The tracks of one publisher go to everyone who wants all and may have them.
+    pub(super) fn offer_all_of(&mut self, room: &str, publisher: MemberKey) {
+        let own = self.tracks.iter().filter(|(_, track)| track.publisher == publisher);
+        let tracks: Vec<u64> = own.map(|(key, _)| *key).collect();
+        tracks.into_iter().for_each(|track| self.offer_to_all(room, track));
+    }
+
+    /// Takes the tracks of some publishers away from `key`.
+    pub(super) fn unsubscribe(&mut self, key: MemberKey, of: impl Fn(MemberKey) -> bool) {
+        let Some(member) = self.members.get_mut(&key) else { return };
+        for (track, published) in self.tracks.iter_mut().filter(|(_, track)| of(track.publisher)) {
+            member.subscriber.remove(*track);
+            published.route.unsubscribe(|to| to.member == key);
+        }
+        self.negotiate(key);
+    }
+
+    pub(super) fn subscribe(&mut self, key: MemberKey, track: u64) {
         let Some(published) = self.tracks.get_mut(&track) else { return };
         let Some(member) = self.members.get_mut(&key) else { return };
-        let allowed = self.rooms.get(&member.room).and_then(|room| room.participant(key));
-        let may = allowed.is_some_and(|participant| participant.grant.can_subscribe);
+        let room = self.rooms.get(&member.room);
+        let (viewer, publisher) =
+            (room.and_then(|r| r.participant(key)), room.and_then(|r| r.participant(published.publisher)));
+        // Tracks of hidden participants are nobody's to watch.
+        let may = viewer
+            .zip(publisher)
+            .is_some_and(|(viewer, publisher)| viewer.grant.can_subscribe && viewer.sees(publisher));
         let unwanted = member.unwanted.contains(&published.sid);
         if !may || unwanted || published.publisher == key || published.room != member.room {
             return;
@@ -133,7 +155,11 @@ impl Engine {
         let Some(participant) = participant.filter(|participant| !participant.active) else { return };
         participant.active = true;
         participant.touch();
+        let is_in = !participant.grant.waiting;
         self.announce(&room, key);
+        if let Some((room, participant)) = self.both(&room, key).filter(|_| is_in) {
+            self.emit(Event::ParticipantConnected { room, participant });
+        }
         self.changed = true;
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::super::{RoomSnapshot, Snapshot};
 use super::Engine;
 use super::member::Member;
-use crate::room::{Departure, MemberKey, Participant};
+use crate::room::{Departure, Event, MemberKey, Participant};
 
 /// How long a participant without signalling may take to resume.
 const RESUME_TIMEOUT: Duration = Duration::from_secs(20);
@@ -36,8 +36,9 @@ impl Engine {
         }
         self.refresh_tracks();
         self.judge_speakers();
+        self.set_stages();
         for event in self.rooms.sweep(self.at) {
-            if let crate::room::Event::RoomFinished { room } = &event {
+            if let Event::RoomFinished { room, .. } = &event {
                 self.speakers.remove(&room.name);
             }
             self.emit(event);
@@ -49,6 +50,23 @@ impl Engine {
         let counters = &self.outlets.counters;
         counters.stray_datagrams.store(self.endpoints.traffic.stray, Ordering::Relaxed);
         counters.unsent_datagrams.store(self.endpoints.traffic.unsent, Ordering::Relaxed);
+    }
+
+    /// Who stands out in each room, and who does so newly.
+    fn set_stages(&mut self) {
+        let mut events = Vec::new();
+        for room in self.rooms.iter_mut() {
+            let speaking =
+                self.speakers.get(&room.name).map(|speakers| speakers.active()).unwrap_or_default();
+            let speaking: Vec<_> = speaking.iter().map(|change| (change.speaker, change.level)).collect();
+            let next = room.stage.next(&room.participants, &speaking);
+            for (part, who) in room.stage.changes(&next) {
+                let identity = who.and_then(|key| room.participant(key)).map(|p| p.grant.identity.clone());
+                events.push(Event::StageChanged { room: room.name.clone(), part, identity });
+            }
+            room.stage = next;
+        }
+        events.into_iter().for_each(|event| self.emit(event));
     }
 
     fn judge(&mut self, key: MemberKey) -> Option<Verdict> {
