@@ -1,6 +1,6 @@
 import { ConnectionError, DisconnectReason } from "livekit-client";
 import { describe, expect, it } from "vitest";
-import { deviceErrorOf, endingOf, EXPIRED, isWaiting, joinErrorOf, nameProblemOf, plain } from "../src/room/words";
+import { deviceErrorOf, endingOf, EXPIRED, joinErrorOf, nameProblemOf, plain } from "../src/room/words";
 
 function named(name: string): Error {
   const error = new Error("x");
@@ -27,17 +27,8 @@ describe("a guest's name", () => {
 });
 
 describe("waiting to be let in", () => {
-  const grants = { canSubscribe: false, canPublish: false, hidden: true };
-
-  it("is having no grant at all", () => {
-    expect(isWaiting(grants)).toBe(true);
-    expect(isWaiting({ ...grants, canSubscribe: true })).toBe(false);
-    expect(isWaiting({ ...grants, hidden: false })).toBe(false);
-    expect(isWaiting(undefined)).toBe(false);
-  });
-
   it("ends with being let in, being turned away, or giving up", () => {
-    expect(endingOf(DisconnectReason.PARTICIPANT_REMOVED, true)).toMatchObject({ title: "You were not let in", again: false });
+    expect(endingOf(DisconnectReason.USER_REJECTED, true)).toMatchObject({ title: "You were not let in", again: false });
     expect(endingOf(DisconnectReason.CLIENT_INITIATED, true)).toMatchObject({ title: "You stopped waiting", again: true });
     expect(endingOf(DisconnectReason.ROOM_DELETED, true).title).toBe("The room has ended");
   });

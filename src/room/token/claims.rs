@@ -165,6 +165,7 @@ impl Claims {
             None if full || asking => format!("guest-{}", ids::random(10)),
             None => String::new(),
         };
+        let nameless = self.name.as_ref().is_none_or(String::is_empty);
         Ok(Grant {
             identity,
             name: self.name.unwrap_or_default(),
@@ -178,7 +179,8 @@ impl Claims {
             can_publish: on_stage,
             can_subscribe: full,
             can_publish_data: full,
-            can_update_own_metadata: full,
+            // Many may wait by one link too: those who may admit are to read who asks.
+            can_update_own_metadata: full || asking && nameless,
             hidden: asking,
             attributes: self.attributes.unwrap_or_default(),
             waiting: asking,

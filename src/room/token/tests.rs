@@ -90,7 +90,10 @@ fn absent_app_server_permissions_mean_none() {
             && !asking.can_subscribe
             && asking.waiting
             && !asking.may_admit("any")
+            && asking.can_update_own_metadata
     );
+    let named = app(json!({"permissions": ["ask_join"], "name": "Ann"}));
+    assert!(named.waiting && !named.can_update_own_metadata, "the app server has said who asks");
     let rest = app(json!({"permissions": ["allow_join", "allow_mod"], "roles": ["crawler"]}));
     assert!(!rest.room_join && rest.room_admin && rest.may_change_box());
     let rtc = app(json!({"permissions": ["allow_join", "allow_mod"], "roles": ["rtc"]}));

@@ -15,7 +15,7 @@ import { asksToJoin, calledOf, othersIn, wasAsking } from "./person";
 import { Tiles } from "./tiles";
 import type { TokenSummary } from "./token";
 import { WakeLock } from "./wake-lock";
-import { deviceErrorOf, endingOf, isWaiting, plain, type Ending } from "./words";
+import { deviceErrorOf, endingOf, plain, type Ending } from "./words";
 
 /** Any of these may change what a tile, a list or a button shows. */
 const REDRAW = [
@@ -120,7 +120,7 @@ export class Call {
     const { room } = this;
     await room.connect(url, this.token);
     if (name !== "") void this.setName(name);
-    if (isWaiting(room.localParticipant.permissions)) {
+    if (asksToJoin(room.localParticipant)) {
       this.state = "waiting";
       this.stages.waiting();
       await this.admitted();
@@ -149,11 +149,11 @@ export class Call {
   private admitted(): Promise<void> {
     return new Promise((admitted) => {
       const look = () => {
-        if (isWaiting(this.room.localParticipant.permissions)) return;
-        this.room.off(RoomEvent.ParticipantPermissionsChanged, look);
+        if (asksToJoin(this.room.localParticipant)) return;
+        this.room.off(RoomEvent.ParticipantAttributesChanged, look);
         admitted();
       };
-      this.room.on(RoomEvent.ParticipantPermissionsChanged, look);
+      this.room.on(RoomEvent.ParticipantAttributesChanged, look);
     });
   }
 

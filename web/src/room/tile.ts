@@ -22,6 +22,9 @@ export interface Look {
   pinned: boolean;
 }
 
+/** A camera that has given no new picture for so long has stopped, whatever else is said of its connection. */
+const STOPPED_MS = 3000;
+
 export class Tile {
   readonly root: HTMLElement;
   private readonly video = element("video", { playsinline: true, autoplay: true, "aria-hidden": "true" });
@@ -32,6 +35,10 @@ export class Tile {
   private readonly note = element("p", { class: "tile-note" });
   private readonly pin = element("button", { type: "button", class: "tile-pin" }, icon("pin"));
   private track: Track | undefined;
+  private said = "";
+  private pictures = 0;
+  /** When the last new picture was seen, by the page's clock; undefined: none is to be expected. */
+  private pictureAt: number | undefined;
 
   constructor(testId: string, onPin: () => void) {
     this.video.muted = true;
@@ -52,8 +59,7 @@ export class Tile {
     const { root } = this;
     setText(this.name, look.label);
     setText(this.letters, initials(look.letters));
-    setText(this.note, look.note);
-    this.note.hidden = look.note === "";
+    this.said = look.note;
     this.muted.hidden = !look.silent;
     this.weak.hidden = look.connection === "good";
     root.classList.toggle("speaking", look.speaking);
@@ -66,6 +72,24 @@ export class Tile {
     setAttribute(this.pin, "aria-label", `Keep large: ${look.label}`);
     this.pin.title = look.pinned ? "Keep large no longer" : "Keep large";
     this.play(track);
+    this.renderNote(false);
+  }
+
+  /** Looks whether pictures still come. A screen may stand still for long: only cameras of others are looked at. */
+  watch(now: number): void {
+    const { root, video } = this;
+    const expected = !root.hidden && !document.hidden && !root.matches(".mine, .screen, .no-picture") && video.videoWidth > 0;
+    const { totalVideoFrames } = video.getVideoPlaybackQuality();
+    if (!expected) this.pictureAt = undefined;
+    else if (this.pictureAt === undefined || totalVideoFrames !== this.pictures) this.pictureAt = now;
+    this.pictures = totalVideoFrames;
+    this.renderNote(this.pictureAt !== undefined && now - this.pictureAt >= STOPPED_MS);
+  }
+
+  private renderNote(stopped: boolean): void {
+    const words = this.said || (stopped ? "The picture has stopped" : "");
+    setText(this.note, words);
+    this.note.hidden = words === "";
   }
 
   /** Where it stands; undefined: out of sight, and its picture is not sent to us any more. */

@@ -29,7 +29,10 @@ export class Tiles {
   private speakerView = false;
 
   constructor(private readonly room: Room) {
-    new ResizeObserver(() => this.layOut()).observe(this.stage);
+    new ResizeObserver(() => this.layOut()).observe(this.list);
+    setInterval(() => {
+      for (const tile of this.tiles.values()) tile.watch(performance.now());
+    }, 1000);
   }
 
   get isSpeakerView(): boolean {

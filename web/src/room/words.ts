@@ -16,22 +16,14 @@ export function nameProblemOf(name: string): string | undefined {
   return name.length <= MAX_NAME ? undefined : `A name may have ${MAX_NAME} characters; this one has ${name.length}.`;
 }
 
-/** Whether somebody has to let the participant in: it may neither see, nor speak, nor be seen. */
-export function isWaiting(
-  permissions: { canSubscribe: boolean; canPublish: boolean; hidden: boolean } | undefined,
-): boolean {
-  return permissions !== undefined && permissions.hidden && !permissions.canSubscribe && !permissions.canPublish;
-}
-
 /** Why the room was left, in words. `waited`: it was never let in. */
 export function endingOf(reason: DisconnectReason | undefined, waited: boolean): Ending {
-  if (waited && reason === DisconnectReason.PARTICIPANT_REMOVED) {
-    return { title: "You were not let in", text: "Somebody in the room decided so.", again: false };
-  }
   if (waited && reason === DisconnectReason.CLIENT_INITIATED) {
     return { title: "You stopped waiting", text: "Nobody has seen or heard you.", again: true };
   }
   switch (reason) {
+    case DisconnectReason.USER_REJECTED:
+      return { title: "You were not let in", text: "Somebody in the room decided so.", again: false };
     case DisconnectReason.CLIENT_INITIATED:
       return { title: "You left the room", text: "Your camera and microphone are off.", again: true };
     case DisconnectReason.DUPLICATE_IDENTITY:
