@@ -38,6 +38,16 @@ async fn two_pages_decode_each_others_simulcast_without_a_freeze() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn layers_switch_tracks_come_back_stays_resume_and_second_joins_replace() {
+    changes("1").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_holds_over_two_peer_connections() {
+    changes("2").await;
+}
+
+/// By one or by two peer connections.
+async fn changes(connections: &str) {
     let Some(modules) = tool(MODULES, WHAT) else { return };
     let _alone = ALONE.lock().await;
     let server = RoomServer::start().await;
@@ -45,8 +55,8 @@ async fn layers_switch_tracks_come_back_stays_resume_and_second_joins_replace() 
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/browser/changes.mjs");
     let arguments = [script, &server.http_url(), &a, &b];
     let limit = Duration::from_secs(120);
-    let result =
-        run_script("node", &arguments, &[("NODE_MODULES", &modules), ("SIZE", "960x540")], limit).await;
+    let envs = [("NODE_MODULES", modules.as_str()), ("SIZE", "960x540"), ("CONNECTIONS", connections)];
+    let result = run_script("node", &arguments, &envs, limit).await;
     eprintln!("{result:#} {:?}", server.handle.counters());
     let sections = result["sections"].as_array().expect("sections");
     assert!(sections.iter().all(|count| *count == sections[0]), "the SDP grows: {sections:?}");

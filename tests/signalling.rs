@@ -6,6 +6,7 @@ mod rooms;
 
 use std::time::Duration;
 
+use base64::Engine;
 use futures_util::{SinkExt, StreamExt};
 use livekit_protocol as proto;
 use prost::Message as _;
@@ -69,6 +70,12 @@ impl Client {
         let pick = |r| matches!(r, Response::Update(u) if u.participants.iter().any(is)).then_some(());
         self.until("the others are told", pick).await;
     }
+}
+
+/// As it stands in the URL of `/rtc/v1`, not compressed.
+fn join_request(request: &proto::JoinRequest) -> String {
+    let wrapped = proto::WrappedJoinRequest { join_request: request.encode_to_vec(), ..Default::default() };
+    base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(wrapped.encode_to_vec())
 }
 
 fn offer(sdp: &str) -> Request {
@@ -145,7 +152,7 @@ async fn whoever_sends_nonsense_is_put_out_and_nobody_else_notices() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn tokens_are_checked_before_the_upgrade_and_v1_is_not_spoken() {
+async fn tokens_and_join_requests_are_checked_before_the_upgrade() {
     let server = RoomServer::start().await;
     let token = server.token("hall", "anna");
     assert!(get(&server, &format!("/rtc/validate?access_token={token}")).await.ends_with("success"));
@@ -155,12 +162,77 @@ async fn tokens_are_checked_before_the_upgrade_and_v1_is_not_spoken() {
     none.room_join = false;
     let none = server.token_for(&none);
     assert!(get(&server, &format!("/rtc/validate?access_token={none}")).await.starts_with("HTTP/1.1 403"));
-    for path in ["/rtc/v1", "/rtc/v1/validate", "/rtc"] {
+    for path in ["/rtc/v1", "/rtc"] {
         let answer = get(&server, &format!("{path}?access_token={token}")).await;
-        assert!(answer.starts_with("HTTP/1.1 404"), "{path}: {answer}");
+        assert!(answer.starts_with("HTTP/1.1 404"), "no WebSocket, {path}: {answer}");
     }
+    let request = join_request(&proto::JoinRequest { metadata: "m".into(), ..Default::default() });
+    for (parameter, status, says) in [
+        (format!("&join_request={request}"), 200, "success"),
+        (String::new(), 400, "join_request is required"),
+        ("&join_request=%25".to_owned(), 400, "join_request is not base64url"),
+        ("&join_request=CAE".to_owned(), 400, "join_request: not one gzip member of deflated data"),
+    ] {
+        let answer = get(&server, &format!("/rtc/v1/validate?access_token={token}{parameter}")).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")) && answer.ends_with(says), "{answer}");
+    }
+    assert!(get(&server, "/rtc/v1/validate").await.starts_with("HTTP/1.1 401"));
     let refused = connect_async(format!("{}/rtc?access_token=x", server.ws_url())).await;
     assert!(refused.unwrap_err().to_string().contains("401"));
+}
+
+/// A client's offer with one section for audio to receive, and data channels.
+fn receiving_offer() -> (str0m::Rtc, str0m::change::SdpPendingOffer, String) {
+    let mut rtc = str0m::Rtc::new(std::time::Instant::now());
+    let mut api = rtc.sdp_api();
+    api.add_channel("_reliable".to_owned());
+    api.add_media(str0m::media::MediaKind::Audio, str0m::media::Direction::RecvOnly, None, None, None);
+    let (offer, pending) = api.apply().expect("an offer");
+    let sdp = offer.to_sdp_string();
+    (rtc, pending, sdp)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_join_request_is_answered_in_order_and_a_client_with_too_few_sections_is_asked_for_more() {
+    let server = RoomServer::start().await;
+    let (_, _, sdp) = receiving_offer();
+    let track =
+        |cid: &str, kind: i32| proto::AddTrackRequest { cid: cid.into(), r#type: kind, ..Default::default() };
+    let publisher_offer = Some(proto::SessionDescription { id: 7, sdp, ..Default::default() });
+    let request = proto::JoinRequest {
+        client_info: Some(proto::ClientInfo { protocol: 16, ..Default::default() }),
+        connection_settings: Some(proto::ConnectionSettings { auto_subscribe: true, ..Default::default() }),
+        add_track_requests: vec![track("mic", 0), track("cam", 1)],
+        publisher_offer,
+        ..Default::default()
+    };
+    let url = format!(
+        "{}/rtc/v1?access_token={}&join_request={}",
+        server.ws_url(),
+        server.token("hall", "anna"),
+        join_request(&request)
+    );
+    let mut anna = Client(connect_async(url).await.expect("upgrade").0);
+    let Some(Response::Join(join)) = anna.next().await else { panic!("no join response") };
+    assert!(!join.subscriber_primary, "there is no subscriber's connection");
+    let mut said = Vec::new();
+    while said.len() < 3 {
+        match anna.next().await.expect("open") {
+            Response::TrackPublished(published) => said.push(published.cid),
+            Response::Answer(answer) => {
+                assert_eq!((answer.id, answer.mid_to_track_id.len()), (7, 0));
+                assert!(
+                    answer.sdp.contains("a=inactive") && answer.sdp.contains("m=application"),
+                    "{}",
+                    answer.sdp
+                );
+                said.push("answer".to_owned());
+            }
+            Response::Offer(_) => panic!("the server never offers here"),
+            _ => {}
+        }
+    }
+    assert_eq!(said, ["mic", "cam", "answer"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

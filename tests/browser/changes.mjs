@@ -1,6 +1,7 @@
 // What changes during a call: the watcher's layer, tracks that go and come on the same m-line, a lost
 // signalling connection that is resumed, and a second join under the same identity.
-// usage: node changes.mjs <http url> <token a> <token b>; NODE_MODULES names the modules' folder
+// usage: node changes.mjs <http url> <token a> <token b>; NODE_MODULES names the modules' folder; CONNECTIONS=2: by
+// two peer connections
 import { browser, join, size, stats, until } from "./page.mjs";
 
 const [url, tokenA, tokenB] = process.argv.slice(2);
@@ -32,7 +33,7 @@ try {
 
   // Twice gone and back: the subscriber's SDP must not grow.
   const sections = () => b.evaluate(() =>
-    room.engine.pcManager.subscriber.getRemoteDescription().sdp.split("\nm=").length - 1);
+    (room.engine.pcManager.subscriber ?? room.engine.pcManager.publisher).getRemoteDescription().sdp.split("\nm=").length - 1);
   result.sections = [await sections()];
   for (let i = 0; i < 2; i++) {
     await a.evaluate(() => room.localParticipant.setCameraEnabled(false).then(() =>

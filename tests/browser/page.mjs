@@ -24,10 +24,11 @@ export async function join(url, name, token, publish = true) {
   page.on("pageerror", (error) => process.stderr.write(`[${name}] ${error}\n`));
   await page.goto(`${url}/test.html`);
   await page.addScriptTag({ path: sdk });
-  await page.evaluate(async ([url, token, size, debug, publish]) => {
+  const single = process.env.CONNECTIONS !== "2";
+  await page.evaluate(async ([url, token, size, debug, publish, singlePeerConnection]) => {
     const { Room, RoomEvent, setLogLevel } = LivekitClient;
     setLogLevel(debug ? "debug" : "warn");
-    const room = new Room({ dynacast: true, adaptiveStream: false });
+    const room = new Room({ dynacast: true, adaptiveStream: false, singlePeerConnection });
     window.room = room;
     window.speakers = new Set();
     window.messages = [];
@@ -44,7 +45,7 @@ export async function join(url, name, token, publish = true) {
     await room.localParticipant.setCameraEnabled(true, { resolution }, {
       videoCodec: "h264", simulcast: true, videoEncoding: { maxBitrate: 1_500_000, maxFramerate: 30 },
     });
-  }, [url, token, size, !!process.env.DEBUG, publish]);
+  }, [url, token, size, !!process.env.DEBUG, publish, single]);
   return page;
 }
 

@@ -25,6 +25,8 @@ pub enum Role {
     Publisher,
     /// The client receives.
     Subscriber,
+    /// One connection for both.
+    Both,
 }
 
 /// Most addresses that one connection is known by; a client has a handful. One more is not answered.
@@ -67,6 +69,8 @@ impl Endpoints {
         let mut rtc = match role {
             Role::Publisher => settings::publisher(&self.codecs, now),
             Role::Subscriber => settings::subscriber(&self.codecs, now),
+            // What may be received may be sent; nothing more is needed for the other way.
+            Role::Both => settings::publisher(&self.codecs, now),
         };
         for address in addresses::candidates(self.node_ip, self.port.port(), self.port.is_ipv6()) {
             match Candidate::host(address, "udp") {

@@ -1,7 +1,7 @@
 //! The room server's WebRTC endpoints: one UDP socket, ICE-lite, driven without I/O inside the library.
 //!
 //! [`Endpoints`] owns the socket and every connection. A connection is a publisher's (the client offers,
-//! [`publisher`]) or a subscriber's (we offer, [`subscriber`]). What the library cannot be trusted with is
+//! [`publisher`]) or a subscriber's (we offer, [`subscriber`]), or both at once (the client offers, [`single`]). What the library cannot be trusted with is
 //! checked before ([`sdp::OfferRules`]) and caught behind ([`guard`]).
 
 pub mod addresses;
@@ -11,6 +11,7 @@ pub mod guard;
 pub mod publisher;
 pub mod sdp;
 pub mod settings;
+pub mod single;
 mod slot;
 pub mod socket;
 pub mod stun;

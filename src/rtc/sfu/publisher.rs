@@ -10,6 +10,8 @@ use str0m::rtp::Ssrc;
 use super::guard::guard;
 use super::sdp::{self, Kind, OfferError, OfferRules};
 use super::settings;
+use super::single::Answer;
+use super::subscriber::Subscriber;
 use super::{ConnectionKey, Endpoints};
 
 /// One m-section of an offer that carries, or may carry, a track.
@@ -32,8 +34,8 @@ pub struct OfferedTrack {
 /// An offer that was accepted.
 #[derive(Clone, Debug)]
 pub struct Accepted {
-    /// Our answer.
-    pub answer: String,
+    /// Our answer; it names tracks where the connection is a single one.
+    pub answer: Answer,
     /// What the offer holds, in order.
     pub tracks: Vec<OfferedTrack>,
 }
@@ -63,16 +65,23 @@ impl Publisher {
         Publisher { key, rules: OfferRules::default(), retransmissions: HashMap::new() }
     }
 
-    /// Accepts the client's offer.
+    /// Accepts the client's offer. `subscriber` is the same participant's: where one connection serves both ways, the
+    /// answer says what it gets.
     ///
     /// # Errors
     /// [`OfferError`] when it is malformed; the connection must be closed then when it says so.
-    pub fn accept(&mut self, endpoints: &mut Endpoints, text: &str) -> Result<Accepted, OfferError> {
+    pub fn accept(
+        &mut self,
+        endpoints: &mut Endpoints,
+        text: &str,
+        subscriber: &mut Subscriber,
+    ) -> Result<Accepted, OfferError> {
         self.rules.check(text)?;
         let refused = |error: &dyn std::fmt::Display| OfferError::Refused(error.to_string());
         let parsed = guard(|| SdpOffer::from_sdp_string(text)).map_err(|e| refused(&e))?;
         let offer = parsed.map_err(|e| refused(&e))?;
         let key = self.key;
+        subscriber.bind(endpoints, text).map_err(|e| refused(&e))?;
         let connection = endpoints.get_mut(key).filter(|connection| !connection.closed);
         let connection = connection.ok_or(OfferError::Closed)?;
         let accepted = guard(|| connection.rtc.sdp_api().accept_offer(offer));
@@ -98,7 +107,7 @@ impl Publisher {
         let media = |section: &&sdp::Section<'_>| matches!(section.kind, Kind::Audio | Kind::Video);
         let tracks = sections.iter().filter(media).filter_map(track).collect();
         endpoints.refresh_ufrag(key, None);
-        Ok(Accepted { answer, tracks })
+        Ok(Accepted { answer: subscriber.label_answer(text, answer), tracks })
     }
 
     /// Where packets of `ssrc` belong, once the library knows. To be asked once per stream: it also tells the

@@ -30,13 +30,13 @@ pub(super) enum SlotState {
     Idle,
 }
 
-/// The server's channels for data messages, open once the client says so.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The channels for data messages to the client, open once the client says so.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Channels {
     /// `_reliable`.
-    pub reliable: ChannelId,
+    pub reliable: Option<ChannelId>,
     /// `_lossy`.
-    pub lossy: ChannelId,
+    pub lossy: Option<ChannelId>,
 }
 
 /// A stream that was used for another track is exchanged for a new one, so that nothing of the old is mixed in.
@@ -73,10 +73,8 @@ pub(super) fn add_channels(api: &mut str0m::change::SdpApi<'_>) -> Channels {
         ordered: true,
         ..Default::default()
     });
-    let channels = Channels {
-        reliable,
-        lossy: api.add_channel_with_config(ChannelConfig { label: "_lossy".to_owned(), ..lossy() }),
-    };
+    let unreliable = api.add_channel_with_config(ChannelConfig { label: "_lossy".to_owned(), ..lossy() });
+    let channels = Channels { reliable: Some(reliable), lossy: Some(unreliable) };
     api.add_channel_with_config(ChannelConfig { label: "_data_track".to_owned(), ..lossy() });
     channels
 }

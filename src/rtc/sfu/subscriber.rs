@@ -1,4 +1,5 @@
-//! A subscriber's connection: we offer, one offer at a time.
+//! A subscriber's connection: we offer, one offer at a time. (Where one connection serves both ways the client
+//! offers: `single`.)
 //!
 //! Tracks come and go faster than clients answer. What is wanted is kept as a list; an offer is made from the
 //! difference to what was negotiated, and the next one when its answer is there.
@@ -12,8 +13,9 @@ use str0m::rtp::Ssrc;
 use str0m::{Rtc, RtcError};
 
 use super::guard::{Panicked, guard};
-use super::sdp::{Msid, OfferError, OfferRules, rewrite_msid};
+use super::sdp::{Binding, Msid, OfferError, OfferRules, rewrite};
 use super::settings;
+use super::single::Single;
 use super::slot::{Slot, SlotState, add_channels, renew_stream};
 use super::{ConnectionKey, Endpoints};
 
@@ -53,13 +55,15 @@ pub struct Subscriber {
     /// In [`Endpoints`].
     pub key: ConnectionKey,
     /// For data.
-    pub channels: Option<Channels>,
+    pub channels: Channels,
     rules: OfferRules,
-    slots: Vec<Slot>,
-    wanted: Vec<Wanted>,
+    pub(super) slots: Vec<Slot>,
+    pub(super) wanted: Vec<Wanted>,
     pending: Option<Pending>,
     offers: u32,
     restart: bool,
+    /// The client offers.
+    pub(super) single: Option<Single>,
 }
 
 impl Subscriber {
@@ -67,13 +71,14 @@ impl Subscriber {
     pub fn new(key: ConnectionKey) -> Self {
         Subscriber {
             key,
-            channels: None,
+            channels: Channels::default(),
             rules: OfferRules::default(),
             slots: Vec::new(),
             wanted: Vec::new(),
             pending: None,
             offers: 0,
             restart: false,
+            single: None,
         }
     }
 
@@ -91,6 +96,10 @@ impl Subscriber {
 
     /// The next offer restarts ICE, and an unanswered one is forgotten: the client has lost it.
     pub fn restart(&mut self) {
+        if let Some(single) = &mut self.single {
+            single.forget();
+            return;
+        }
         self.restart = true;
         if self.pending.take().is_some() {
             // They were only in the forgotten offer; the others' directions the library has kept.
@@ -105,12 +114,12 @@ impl Subscriber {
             .is_some_and(|pending| now.saturating_duration_since(pending.since) > ANSWER_TIMEOUT)
     }
 
-    /// The next offer; None: nothing to say, or an answer is awaited.
+    /// The next offer; None: nothing to say, or an answer is awaited, or it is the client that offers.
     ///
     /// # Errors
     /// [`Panicked`]: the connection is closed.
     pub fn offer(&mut self, endpoints: &mut Endpoints, now: Instant) -> Result<Option<Offer>, Panicked> {
-        if self.pending.is_some() {
+        if self.pending.is_some() || self.single.is_some() {
             return Ok(None);
         }
         let key = self.key;
@@ -143,8 +152,8 @@ impl Subscriber {
             revived.push(wanted.track);
         }
         let mut api = rtc.sdp_api();
-        if self.channels.is_none() {
-            self.channels = Some(add_channels(&mut api));
+        if self.channels.reliable.is_none() {
+            self.channels = add_channels(&mut api);
         }
         for slot in &mut self.slots {
             if unwanted(slot, &self.wanted) {
@@ -174,10 +183,11 @@ impl Subscriber {
     }
 
     fn label(&self, sdp: &str) -> String {
-        rewrite_msid(sdp, |mid| {
+        rewrite(sdp, |mid| {
             let slot = self.slots.iter().find(|slot| *slot.mid == *mid)?;
             let carries = !matches!(slot.state, SlotState::Idle | SlotState::Removing);
-            Some(slot.wanted.as_ref().filter(|_| carries).map(|wanted| &wanted.msid))
+            let msid = slot.wanted.as_ref().filter(|_| carries).map(|wanted| &wanted.msid);
+            Some(Binding { msid, direction: None })
         })
     }
 

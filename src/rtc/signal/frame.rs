@@ -8,6 +8,10 @@ use super::proto::{SignalRequest, SignalResponse, signal_request, signal_respons
 /// response; what is longer ends the connection.
 pub const MAX_FRAME_BYTES: usize = 4 << 20;
 
+/// Longest that a client may say at once. An offer of a browser that gets 128 tracks over one connection has about
+/// 900 kB: its sections repeat every codec and extension.
+pub const MAX_REQUEST_BYTES: usize = 1 << 20;
+
 /// Why a frame is no signalling message.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FrameError {

@@ -38,6 +38,10 @@ pub(super) struct Join {
     pub attributes: HashMap<String, String>,
     /// Resumes this stay instead of beginning one.
     pub resume: Option<String>,
+    /// One connection for both ways (`/rtc/v1`).
+    pub single: bool,
+    /// What it said already when it asked to join, in order.
+    pub first: Vec<proto::signal_request::Message>,
     /// Where its messages go.
     pub out: mpsc::Sender<Out>,
     /// The outcome.

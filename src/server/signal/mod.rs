@@ -1,4 +1,4 @@
-//! The room server's signalling (LiveKit's `/rtc`, protocol 17) and the thread that runs its rooms.
+//! The room server's signalling (LiveKit's `/rtc` and `/rtc/v1`, protocol 17) and the thread that runs its rooms.
 //!
 //! ```text
 //!  WebSocket task ──requests (bounded)──▶ thread `sfu`: Engine ── rooms, routes, connections, the UDP socket

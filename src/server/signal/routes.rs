@@ -1,4 +1,5 @@
-//! `/rtc` and `/rtc/validate` (LiveKit signalling v0).
+//! `/rtc` and `/rtc/v1` with their `validate`: what a client says when it joins, in the query (v0) or in one parameter
+//! of it (v1, one peer connection).
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,16 +13,17 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use base64::Engine;
 use base64::engine::general_purpose::{URL_SAFE, URL_SAFE_NO_PAD};
+use livekit_protocol as proto;
+use proto::signal_request::Message as Said;
 
 use super::Handle;
 use super::session::{self, Opening};
 use crate::base::clock;
 use crate::room::Grant;
 use crate::room::token::Keys;
+use crate::rtc::signal::frame::MAX_REQUEST_BYTES;
+use crate::rtc::signal::join_request;
 use crate::server::http::token_of;
-
-/// Longest signalling message, in bytes; a longer one ends the connection.
-const MAX_MESSAGE_BYTES: usize = 64 * 1024;
 
 #[derive(Clone)]
 struct Signalling {
@@ -29,24 +31,29 @@ struct Signalling {
     keys: Arc<Keys>,
 }
 
-/// The paths of signalling: `/rtc`, `/rtc/validate`; the single-connection protocol `/rtc/v1` is not spoken
-/// and answers 404, upon which clients use `/rtc`.
+/// The paths of signalling.
 pub fn routes(handle: Handle, keys: Arc<Keys>) -> Router {
-    let unknown = || async { (StatusCode::NOT_FOUND, "signalling v1 is not spoken here; use /rtc") };
     Router::new()
         .route("/rtc", get(connect))
         .route("/rtc/validate", get(validate))
-        .route("/rtc/v1", get(unknown))
-        .route("/rtc/v1/validate", get(unknown))
+        .route("/rtc/v1", get(connect))
+        .route("/rtc/v1/validate", get(validate))
         .with_state(Signalling { handle, keys })
 }
 
 type Params = Query<HashMap<String, String>>;
 
-async fn validate(State(signalling): State<Signalling>, headers: HeaderMap, uri: Uri) -> Response {
-    match authorize(&signalling.keys, &headers, &uri) {
+type Refused = (StatusCode, String);
+
+async fn validate(
+    State(signalling): State<Signalling>,
+    headers: HeaderMap,
+    uri: Uri,
+    params: Params,
+) -> Response {
+    match opening(&signalling.keys, &headers, &uri, &params) {
         Ok(_) => "success".into_response(),
-        Err((status, reason)) => (status, reason).into_response(),
+        Err(refused) => refused.into_response(),
     }
 }
 
@@ -59,22 +66,58 @@ async fn connect(
 ) -> Response {
     // As LiveKit: a plain request finds nothing here.
     let Ok(upgrade) = upgrade else { return StatusCode::NOT_FOUND.into_response() };
-    let grant = match authorize(&signalling.keys, &headers, &uri) {
-        Ok(grant) => grant,
-        Err((status, reason)) => return (status, reason).into_response(),
-    };
-    let resume = params.get("sid").filter(|_| flag(&params, "reconnect", false)).cloned();
-    let opening = Opening {
-        protocol: params.get("protocol").and_then(|text| text.parse().ok()).unwrap_or(1),
-        auto_subscribe: flag(&params, "auto_subscribe", true),
-        attributes: params.get("attributes").map(|text| attributes(text)).unwrap_or_default(),
-        resume,
-        grant,
+    let opening = match opening(&signalling.keys, &headers, &uri, &params) {
+        Ok(opening) => opening,
+        Err(refused) => return refused.into_response(),
     };
     upgrade
-        .max_message_size(MAX_MESSAGE_BYTES)
-        .max_frame_size(MAX_MESSAGE_BYTES)
+        .max_message_size(MAX_REQUEST_BYTES)
+        .max_frame_size(MAX_REQUEST_BYTES)
         .on_upgrade(move |socket| session::run(socket, opening, signalling.handle, signalling.keys))
+}
+
+/// Who comes, and what it says. A join request may come to `/rtc` too; to `/rtc/v1` it must.
+fn opening(keys: &Keys, headers: &HeaderMap, uri: &Uri, params: &Params) -> Result<Opening, Refused> {
+    let grant = authorize(keys, headers, uri)?;
+    let bad = |reason: String| (StatusCode::BAD_REQUEST, reason);
+    match params.get("join_request").filter(|text| !text.is_empty()) {
+        Some(text) => {
+            Ok(of_request(join_request::decode(text).map_err(|error| bad(error.to_string()))?, grant))
+        }
+        None if uri.path().starts_with("/rtc/v1") => Err(bad("join_request is required".to_owned())),
+        None => Ok(of_query(params, grant)),
+    }
+}
+
+fn of_query(params: &Params, grant: Grant) -> Opening {
+    Opening {
+        protocol: params.get("protocol").and_then(|text| text.parse().ok()).unwrap_or(1),
+        auto_subscribe: flag(params, "auto_subscribe", true),
+        attributes: params.get("attributes").map(|text| attributes(text)).unwrap_or_default(),
+        resume: params.get("sid").filter(|_| flag(params, "reconnect", false)).cloned(),
+        single: false,
+        first: Vec::new(),
+        grant,
+    }
+}
+
+/// Tracks are announced before the offer that carries them.
+fn of_request(request: proto::JoinRequest, mut grant: Grant) -> Opening {
+    let said = request.sync_state.map(Said::SyncState).into_iter();
+    let said = said.chain(request.add_track_requests.into_iter().map(Said::AddTrack));
+    let settings = request.connection_settings.unwrap_or_default();
+    if !request.metadata.is_empty() {
+        grant.metadata = request.metadata;
+    }
+    Opening {
+        protocol: request.client_info.map_or(1, |client| client.protocol),
+        auto_subscribe: settings.auto_subscribe,
+        attributes: request.participant_attributes,
+        resume: request.reconnect.then_some(request.participant_sid),
+        single: true,
+        first: said.chain(request.publisher_offer.map(Said::Offer)).collect(),
+        grant,
+    }
 }
 
 fn flag(params: &HashMap<String, String>, name: &str, absent: bool) -> bool {

@@ -31,6 +31,8 @@ pub(super) struct Opening {
     pub auto_subscribe: bool,
     pub attributes: HashMap<String, String>,
     pub resume: Option<String>,
+    pub single: bool,
+    pub first: Vec<proto::signal_request::Message>,
     pub grant: Grant,
 }
 
@@ -38,9 +40,20 @@ pub(super) struct Opening {
 pub(super) async fn run(socket: WebSocket, opening: Opening, handle: Handle, keys: Arc<Keys>) {
     let (out, messages) = mpsc::channel(OUT_CAPACITY);
     let (reply, admitted) = oneshot::channel();
-    let Opening { protocol, auto_subscribe, attributes, resume, grant } = opening;
-    let room = grant.room.clone();
-    let join = Join { room, grant: grant.clone(), protocol, auto_subscribe, attributes, resume, out, reply };
+    let Opening { protocol, auto_subscribe, attributes, resume, single, first, grant } = opening;
+    let (room, of_join) = (grant.room.clone(), grant.clone());
+    let join = Join {
+        room,
+        grant: of_join,
+        protocol,
+        auto_subscribe,
+        attributes,
+        resume,
+        single,
+        first,
+        out,
+        reply,
+    };
     let mut session = Session { socket, messages, json: false };
     if handle.requests.send(Request::Join(Box::new(join))).await.is_err() {
         return;

@@ -2,7 +2,6 @@
 import type { RemoteTrack, RemoteTrackPublication, Room } from "livekit-client";
 import { byId, setText } from "../shared/dom";
 import { retryDelayMs } from "../shared/retry";
-import { SIGNALLING } from "../shared/signalling";
 import { BoxError, getPicture, makeWatchToken } from "./api";
 
 const JPEG_EVERY_MS = 1000;
@@ -104,7 +103,7 @@ export class Picture {
   private async connect(token: string): Promise<Room> {
     const { Room, RoomEvent, Track, setLogLevel } = await import("livekit-client");
     setLogLevel("error");
-    const room = new Room({ ...SIGNALLING, adaptiveStream: true });
+    const room = new Room({ adaptiveStream: true });
     const take = (publication: RemoteTrackPublication, identity: string) => {
       const box = this.boxIdentity();
       const isBox = box === undefined ? identity.startsWith("box-") : identity === box;

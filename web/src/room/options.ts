@@ -1,7 +1,6 @@
 /** How this page takes part in a room. */
 import { VideoPresets, type ReconnectPolicy, type RoomOptions } from "livekit-client";
 import { roomRetryDelayMs } from "../shared/retry";
-import { SIGNALLING } from "../shared/signalling";
 
 const reconnectPolicy: ReconnectPolicy = {
   nextRetryDelayInMs: ({ retryCount, elapsedMs }) => roomRetryDelayMs(retryCount, elapsedMs, Math.random()),
@@ -15,7 +14,6 @@ export const MICROPHONE = { echoCancellation: true, noiseSuppression: true, auto
 /** The room speaks H.264 and Opus only, and plain Opus without RED. */
 export function roomOptions(): RoomOptions {
   return {
-    ...SIGNALLING,
     adaptiveStream: true,
     dynacast: true,
     videoCaptureDefaults: CAMERA,

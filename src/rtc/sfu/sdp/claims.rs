@@ -7,7 +7,7 @@ use thiserror::Error;
 use super::sections::{Kind, Section, sections};
 
 /// Most m-sections in one SDP.
-const MAX_SECTIONS: usize = 128;
+pub const MAX_SECTIONS: usize = 128;
 /// Longest MID, in bytes: the library keeps the first 16 only, and two could become one.
 const MAX_MID_BYTES: usize = 16;
 

@@ -7,6 +7,6 @@ mod sections;
 #[cfg(test)]
 mod tests;
 
-pub use claims::{OfferError, OfferRules};
-pub use rewrite::{Msid, rewrite_msid};
+pub use claims::{MAX_SECTIONS, OfferError, OfferRules};
+pub use rewrite::{Binding, Msid, rewrite};
 pub use sections::{Kind, Section, sections};

@@ -9,12 +9,24 @@ pub struct Msid {
     pub track_id: String,
 }
 
-/// Rewrites what every m-section of `sdp` says about its track. `bound` tells for a MID: `Some(Some(msid))` the
-/// section carries that track, `Some(None)` it carries none, `None` leave it as it is.
+/// What an m-section shall say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Binding<'m> {
+    /// The track that it carries; None: it carries none.
+    pub msid: Option<&'m Msid>,
+    /// Its direction as SDP says it (`sendonly`, …); None: as the library says.
+    pub direction: Option<&'static str>,
+}
+
+const DIRECTIONS: [&str; 4] = ["a=sendrecv", "a=sendonly", "a=recvonly", "a=inactive"];
+
+/// Rewrites what every m-section of `sdp` says about its track. `bound` tells for a MID what it shall say; None:
+/// leave it as it is.
 ///
 /// The library never forgets the first track that an m-section had, and says so in every later offer; a client
-/// would give the stream back to the old participant.
-pub fn rewrite_msid<'m>(sdp: &str, bound: impl Fn(&str) -> Option<Option<&'m Msid>>) -> String {
+/// would give the stream back to the old participant. In an answer it accepts every section that the client would
+/// receive in, whether there is a track for it or not.
+pub fn rewrite<'m>(sdp: &str, bound: impl Fn(&str) -> Option<Binding<'m>>) -> String {
     let mut out = String::with_capacity(sdp.len() + 256);
     let mut lines = sdp.lines().peekable();
     while let Some(line) = lines.next_if(|line| !line.starts_with("m=")) {
@@ -28,7 +40,7 @@ pub fn rewrite_msid<'m>(sdp: &str, bound: impl Fn(&str) -> Option<Option<&'m Msi
         let mid = section.iter().find_map(|line| line.strip_prefix("a=mid:"));
         match mid.and_then(|mid| bound(mid.trim())) {
             None => section.iter().for_each(|line| push(&mut out, line)),
-            Some(msid) => section.iter().for_each(|line| push_bound(&mut out, line, msid)),
+            Some(binding) => section.iter().for_each(|line| push_bound(&mut out, line, binding)),
         }
     }
     out
@@ -39,8 +51,12 @@ fn push(out: &mut String, line: &str) {
     out.push_str("\r\n");
 }
 
-fn push_bound(out: &mut String, line: &str, msid: Option<&Msid>) {
-    let Some(msid) = msid else {
+fn push_bound(out: &mut String, line: &str, binding: Binding<'_>) {
+    if let Some(direction) = binding.direction.filter(|_| DIRECTIONS.contains(&line)) {
+        push(out, &format!("a={direction}"));
+        return;
+    }
+    let Some(msid) = binding.msid else {
         let of_a_track =
             ["a=msid:", "a=ssrc:", "a=ssrc-group:"].iter().any(|prefix| line.starts_with(prefix));
         if !of_a_track {

@@ -24,6 +24,8 @@ pub struct Section<'a> {
     pub port_zero: bool,
     /// The peer sends in it: `sendrecv` (the default) or `sendonly`.
     pub sends: bool,
+    /// The peer receives in it: `sendrecv` (the default) or `recvonly`.
+    pub receives: bool,
     /// Track id of `a=msid:<stream> <track>`.
     pub track_id: Option<&'a str>,
     /// RIDs that are sent, in order.
@@ -48,6 +50,7 @@ impl<'a> Section<'a> {
             mid: None,
             port_zero: words.next() == Some("0"),
             sends: true,
+            receives: true,
             track_id: None,
             rids: Vec::new(),
             retransmissions: Vec::new(),
@@ -60,8 +63,10 @@ impl<'a> Section<'a> {
         let Some(attribute) = line.strip_prefix("a=") else { return };
         match attribute.split_once(':').unwrap_or((attribute, "")) {
             ("mid", mid) => self.mid = Some(mid.trim()),
-            ("sendrecv" | "sendonly", _) => self.sends = true,
-            ("recvonly" | "inactive", _) => self.sends = false,
+            ("sendrecv", _) => (self.sends, self.receives) = (true, true),
+            ("sendonly", _) => (self.sends, self.receives) = (true, false),
+            ("recvonly", _) => (self.sends, self.receives) = (false, true),
+            ("inactive", _) => (self.sends, self.receives) = (false, false),
             ("msid", msid) => self.track_id = msid.split_whitespace().nth(1),
             ("rid", rid) => {
                 let mut words = rid.split_whitespace();

@@ -110,9 +110,10 @@ fn labels_are_rewritten_in_bound_sections_and_taken_from_unbound_ones() {
         m=video 9 X 96\r\na=mid:b\r\na=inactive\r\na=msid:old old\r\na=ssrc-group:FID 2 3\r\na=ssrc:2 msid:old old\r\n\
         m=video 9 X 96\r\na=mid:c\r\na=msid:kept kept\r\n";
     let msid = Msid { stream_id: "PA_1|TR_2".into(), track_id: "TR_2".into() };
-    let out = rewrite_msid(text, |mid| match mid {
-        "a" => Some(Some(&msid)),
-        "b" => Some(None),
+    let binding = |msid, direction| Some(Binding { msid, direction });
+    let out = rewrite(text, |mid| match mid {
+        "a" => binding(Some(&msid), None),
+        "b" => binding(None, None),
         _ => None,
     });
     assert!(
@@ -121,6 +122,21 @@ fn labels_are_rewritten_in_bound_sections_and_taken_from_unbound_ones() {
     );
     assert!(out.contains("a=mid:b\r\na=inactive\r\nm=video"), "{out}");
     assert!(out.contains("a=msid:kept kept"), "{out}");
+}
+
+#[test]
+fn directions_are_rewritten_where_the_binding_says_so() {
+    let text = "v=0\r\nm=audio 9 X 111\r\na=mid:a\r\na=sendonly\r\na=msid:x y\r\nm=video 9 X 96\r\na=mid:b\r\na=sendonly\r\n\
+        m=video 9 X 96\r\na=mid:c\r\na=recvonly\r\n";
+    let out = rewrite(text, |mid| {
+        let direction = Some(if mid == "a" { "inactive" } else { "sendrecv" });
+        (mid != "c").then_some(Binding { msid: None, direction })
+    });
+    assert!(out.contains("a=mid:a\r\na=inactive\r\nm=video"), "{out}");
+    assert!(out.contains("a=mid:b\r\na=sendrecv\r\n") && out.ends_with("a=mid:c\r\na=recvonly\r\n"), "{out}");
+    let found = sections(&out);
+    let directions: Vec<_> = found.iter().map(|s| (s.sends, s.receives)).collect();
+    assert_eq!(directions, [(false, false), (true, true), (false, true)]);
 }
 
 /// An offer with lines taken out, doubled, exchanged or edited.
@@ -162,16 +178,17 @@ proptest! {
     #[test]
     fn any_text_is_survived(text in "(m=|a=|[ -~]|\r\n){0,200}") {
         let _ = OfferRules::default().check(&text);
-        let _ = rewrite_msid(&text, |_| Some(None));
+        let _ = rewrite(&text, |_| Some(Binding { msid: None, direction: Some("inactive") }));
         let _ = sections(&text);
     }
 
     #[test]
     fn rewriting_keeps_sections_and_their_order(text in mutated()) {
         let msid = Msid { stream_id: "PA|TR".into(), track_id: "TR".into() };
-        let out = rewrite_msid(&text, |_| Some(Some(&msid)));
+        let binding = Some(Binding { msid: Some(&msid), direction: Some("sendonly") });
+        let out = rewrite(&text, |_| binding);
         let mids = |text: &str| sections(text).iter().map(|s| (s.kind, s.mid.map(str::to_owned))).collect::<Vec<_>>();
         prop_assert_eq!(mids(&text), mids(&out));
-        prop_assert_eq!(rewrite_msid(&out, |_| Some(Some(&msid))), out);
+        prop_assert_eq!(rewrite(&out, |_| binding), out);
     }
 }

@@ -23,7 +23,7 @@ impl Engine {
             self.resume(&sid, join);
             return;
         }
-        let Join { room, grant, protocol, auto_subscribe, attributes, out, reply, .. } = join;
+        let Join { room, grant, protocol, auto_subscribe, attributes, single, first, out, reply, .. } = join;
         let identity = grant.identity.clone();
         let joining = Joining { room: room.clone(), grant, attributes };
         let admitted = match self.rooms.admit(joining, clock::wall()) {
@@ -36,23 +36,20 @@ impl Engine {
         let key = admitted.key;
         let sid = self.participant(&room, key).map(|p| p.sid.clone()).unwrap_or_default();
         info!(room, identity, sid, protocol, "a participant joined");
-        let publisher = self.endpoints.open(Role::Publisher, self.now);
-        let subscriber = self.endpoints.open(Role::Subscriber, self.now);
-        self.owners.insert(publisher, (key, Role::Publisher));
-        self.owners.insert(subscriber, (key, Role::Subscriber));
+        let (publisher, subscriber) = self.open_connections(key, single);
         let member = Member {
             key,
             room: room.clone(),
             sid,
             identity,
             auto_subscribe,
-            subscriber_primary: protocol > 2,
+            subscriber_primary: protocol > 2 && !single,
             generation: 1,
             out: Some(out),
             silent_since: None,
             joined: self.now,
-            publisher: Publisher::new(publisher),
-            subscriber: Subscriber::new(subscriber),
+            publisher,
+            subscriber,
             publications: Vec::new(),
             streams: HashMap::new(),
             clock: SenderClock::default(),
@@ -72,7 +69,21 @@ impl Engine {
         self.announce(&room, key);
         self.negotiate(key);
         self.subscribe_to_all(&room, key);
+        first.into_iter().for_each(|said| self.said(key, said));
         self.changed = true;
+    }
+
+    fn open_connections(&mut self, key: MemberKey, single: bool) -> (Publisher, Subscriber) {
+        let mut open = |role| {
+            let connection = self.endpoints.open(role, self.now);
+            self.owners.insert(connection, (key, role));
+            connection
+        };
+        if single {
+            let connection = open(Role::Both);
+            return (Publisher::new(connection), Subscriber::single(connection));
+        }
+        (Publisher::new(open(Role::Publisher)), Subscriber::new(open(Role::Subscriber)))
     }
 
     fn welcome(&mut self, room: &str, key: MemberKey) {
@@ -105,7 +116,7 @@ impl Engine {
             .and_then(|room| room.participants.iter().find(|p| p.sid == sid))
             .filter(|participant| participant.grant.identity == join.grant.identity)
             .map(|participant| participant.key);
-        let usable = found.filter(|key| self.is_resumable(*key));
+        let usable = found.filter(|key| self.is_resumable(*key, join.single));
         let (Some(key), Some(room)) = (usable, self.rooms.get(&join.room)) else {
             info!(room = join.room, sid, "a stay cannot be resumed");
             let leave = reply::leave(proto::DisconnectReason::StateMismatch, reply::RECONNECT);
@@ -128,12 +139,16 @@ impl Engine {
         member.send(Response::RoomUpdate(proto::RoomUpdate { room: Some(room_info) }));
         member.subscriber.restart();
         info!(room = name, identity = member.identity, "a stay is resumed");
+        join.first.into_iter().for_each(|said| self.said(key, said));
         self.negotiate(key);
     }
 
-    /// Neither of its connections is beyond repair.
-    fn is_resumable(&mut self, key: MemberKey) -> bool {
+    /// It comes back by the protocol that it came by, and none of its connections is beyond repair.
+    fn is_resumable(&mut self, key: MemberKey, single: bool) -> bool {
         let Some(member) = self.members.get(&key) else { return false };
+        if member.subscriber.is_single() != single {
+            return false;
+        }
         let connections = [member.publisher.key, member.subscriber.key];
         connections.into_iter().all(|c| self.endpoints.get_mut(c).is_some_and(|c| !c.closed))
     }

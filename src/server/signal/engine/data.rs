@@ -18,30 +18,33 @@ const MAX_WAITING: usize = 256;
 const LOW_BYTES: usize = 64 * 1024;
 
 impl Engine {
+    /// A channel of a publisher brings its data; one of a subscriber takes what is for it; one of a single connection
+    /// does both.
     pub(super) fn channel_open(&mut self, key: MemberKey, role: Role, channel: ChannelId, label: &str) {
         let Some(member) = self.members.get_mut(&key) else { return };
-        match role {
-            Role::Publisher => {
-                let reliable = match label {
-                    "_reliable" => true,
-                    "_lossy" => false,
-                    _ => return,
-                };
-                member.data_in.insert(channel, reliable);
+        let reliable = match label {
+            "_reliable" => Some(true),
+            "_lossy" => Some(false),
+            _ => None,
+        };
+        if let Some(reliable) = reliable.filter(|_| role != Role::Subscriber) {
+            member.data_in.insert(channel, reliable);
+            if role == Role::Both {
+                member.subscriber.adopt(channel, reliable);
             }
-            Role::Subscriber => {
-                member.data_open.insert(channel);
-                let connection = self.endpoints.get_mut(member.subscriber.key);
-                if let Some(mut channel) = connection.and_then(|c| c.rtc.channel(channel)) {
-                    channel.set_buffered_amount_low_threshold(LOW_BYTES);
-                }
-                self.flush_data(key);
+        }
+        if role != Role::Publisher {
+            member.data_open.insert(channel);
+            let connection = self.endpoints.get_mut(member.subscriber.key);
+            if let Some(mut channel) = connection.and_then(|c| c.rtc.channel(channel)) {
+                channel.set_buffered_amount_low_threshold(LOW_BYTES);
             }
+            self.flush_data(key);
         }
     }
 
     pub(super) fn channel_data(&mut self, key: MemberKey, role: Role, data: &ChannelData) {
-        let Some(member) = self.members.get(&key).filter(|_| role == Role::Publisher) else { return };
+        let Some(member) = self.members.get(&key).filter(|_| role != Role::Subscriber) else { return };
         let Some(reliable) = member.data_in.get(&data.id).copied() else { return };
         let room = member.room.clone();
         let participant = self.participant(&room, key).filter(|p| p.grant.can_publish_data);
@@ -131,11 +134,9 @@ fn send(member: &mut Member, endpoints: &mut Endpoints, counters: &Counters, rel
 }
 
 fn write(member: &Member, endpoints: &mut Endpoints, reliable: bool, bytes: &[u8]) -> bool {
-    let Some(channels) = member.subscriber.channels else { return false };
+    let channels = member.subscriber.channels;
     let channel = if reliable { channels.reliable } else { channels.lossy };
-    if !member.data_open.contains(&channel) {
-        return false;
-    }
+    let Some(channel) = channel.filter(|channel| member.data_open.contains(channel)) else { return false };
     endpoints.touch(member.subscriber.key);
     let connection = endpoints.get_mut(member.subscriber.key).filter(|connection| !connection.closed);
     let channel = connection.and_then(|connection| connection.rtc.channel(channel));

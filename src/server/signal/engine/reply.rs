@@ -6,6 +6,7 @@ use proto::signal_response::Message as Response;
 use super::super::PROTOCOL;
 use crate::room::{MemberKey, Participant, Room};
 use crate::rtc::sfu::Codecs;
+use crate::rtc::sfu::single::Answer;
 use crate::sfu::speaker::Change;
 
 /// The client should not come again by itself.
@@ -117,6 +118,12 @@ pub(super) fn refused(
         message: message.to_owned(),
         request,
     })
+}
+
+/// Our answer to offer `id`.
+pub(super) fn answer(answer: Answer, id: u32) -> proto::SessionDescription {
+    let mid_to_track_id = answer.tracks;
+    proto::SessionDescription { mid_to_track_id, ..description("answer", answer.sdp, id) }
 }
 
 /// An SDP of ours.

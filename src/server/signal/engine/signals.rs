@@ -9,6 +9,7 @@ use proto::signal_response::Message as Response;
 use tracing::{debug, warn};
 
 use super::super::message::Ticket;
+use super::member::Member;
 use super::{Engine, reply};
 use crate::base::clock;
 use crate::base::units::Size;
@@ -27,8 +28,12 @@ impl Engine {
         if !self.is_current(ticket) {
             return;
         }
-        let key = ticket.key;
-        let Some(said) = request.message else { return };
+        if let Some(said) = request.message {
+            self.said(ticket.key, said);
+        }
+    }
+
+    pub(super) fn said(&mut self, key: MemberKey, said: Said) {
         match said {
             Said::Offer(offer) => self.publisher_offer(key, &offer),
             Said::Answer(answer) => self.subscriber_answer(key, &answer),
@@ -58,11 +63,16 @@ impl Engine {
 
     fn publisher_offer(&mut self, key: MemberKey, offer: &proto::SessionDescription) {
         let Some(member) = self.members.get_mut(&key) else { return };
-        match member.publisher.accept(&mut self.endpoints, &offer.sdp) {
+        let Member { publisher, subscriber, .. } = member;
+        match publisher.accept(&mut self.endpoints, &offer.sdp, subscriber) {
             Ok(accepted) => {
-                let answer = reply::description("answer", accepted.answer, offer.id);
+                let answer = reply::answer(accepted.answer, offer.id);
                 member.send(Response::Answer(answer));
                 self.bind_tracks(key, &accepted.tracks);
+                if self.members.get(&key).is_some_and(|member| member.subscriber.is_single()) {
+                    self.sync_routes(key);
+                    self.negotiate(key);
+                }
             }
             Err(OfferError::Closed) => self.start_over(key, "an offer for a closed connection"),
             Err(error) => {

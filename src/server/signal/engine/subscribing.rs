@@ -12,6 +12,7 @@ use super::{Engine, reply};
 use crate::room::{Event, MemberKey};
 use crate::rtc::sfu::Role;
 use crate::rtc::sfu::sdp::Msid;
+use crate::rtc::sfu::single::Missing;
 use crate::rtc::sfu::subscriber::Wanted;
 
 impl Engine {
@@ -106,9 +107,14 @@ impl Engine {
         }
     }
 
-    /// Sends the next offer to a subscriber, if there is one to send.
+    /// Sends the next offer to a subscriber, if there is one to send, or asks for one.
     pub(super) fn negotiate(&mut self, key: MemberKey) {
         let Some(member) = self.members.get_mut(&key) else { return };
+        if let Some(Missing { audio, video }) = member.subscriber.missing() {
+            let (num_audios, num_videos) = (audio, video);
+            let requirement = proto::MediaSectionsRequirement { num_audios, num_videos };
+            member.send(Response::MediaSectionsRequirement(requirement));
+        }
         match member.subscriber.offer(&mut self.endpoints, self.now) {
             Ok(Some(offer)) => {
                 member.send(Response::Offer(reply::description("offer", offer.sdp, offer.id)));
@@ -142,13 +148,13 @@ impl Engine {
 
     /// A connection's ICE and DTLS are done.
     pub(super) fn connected(&mut self, key: MemberKey, role: Role) {
-        if role == Role::Subscriber {
+        if role != Role::Publisher {
             self.sync_routes(key);
         }
         let Some(member) = self.members.get(&key) else { return };
         let primary = if member.subscriber_primary { Role::Subscriber } else { Role::Publisher };
         let room = member.room.clone();
-        if role != primary {
+        if role != primary && role != Role::Both {
             return;
         }
         let participant = self.rooms.get_mut(&room).and_then(|r| r.participant_mut(key));
