@@ -20,7 +20,7 @@ await run(async () => {
   await crowd.evaluate(async ([url, members]) => {
     window.rooms = {};
     for (const [name, jwt] of members) {
-      const room = new LivekitClient.Room({ singlePeerConnection: false });
+      const room = new LivekitClient.Room();
       await room.connect(url, jwt, { autoSubscribe: false });
       window.rooms[name] = room;
     }

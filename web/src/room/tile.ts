@@ -36,6 +36,7 @@ export class Tile {
   private readonly pin = element("button", { type: "button", class: "tile-pin" }, icon("pin"));
   private track: Track | undefined;
   private said = "";
+  private stopped = false;
   private pictures = 0;
   /** When the last new picture was seen, by the page's clock; undefined: none is to be expected. */
   private pictureAt: number | undefined;
@@ -72,7 +73,7 @@ export class Tile {
     setAttribute(this.pin, "aria-label", `Keep large: ${look.label}`);
     this.pin.title = look.pinned ? "Keep large no longer" : "Keep large";
     this.play(track);
-    this.renderNote(false);
+    this.renderNote();
   }
 
   /** Looks whether pictures still come. A screen may stand still for long: only cameras of others are looked at. */
@@ -83,11 +84,12 @@ export class Tile {
     if (!expected) this.pictureAt = undefined;
     else if (this.pictureAt === undefined || totalVideoFrames !== this.pictures) this.pictureAt = now;
     this.pictures = totalVideoFrames;
-    this.renderNote(this.pictureAt !== undefined && now - this.pictureAt >= STOPPED_MS);
+    this.stopped = this.pictureAt !== undefined && now - this.pictureAt >= STOPPED_MS;
+    this.renderNote();
   }
 
-  private renderNote(stopped: boolean): void {
-    const words = this.said || (stopped ? "The picture has stopped" : "");
+  private renderNote(): void {
+    const words = this.said || (this.stopped ? "The picture has stopped" : "");
     setText(this.note, words);
     this.note.hidden = words === "";
   }
