@@ -4,7 +4,7 @@ import { byId } from "../shared/dom";
 export type PanelName = "chat" | "people";
 
 const NAMES = ["chat", "people"] as const;
-/** As in call.css. */
+/** As in panel.css. */
 const NARROW = window.matchMedia("(max-width: 700px)");
 
 export class Panels {

@@ -92,6 +92,7 @@ export class Tile {
     const words = this.said || (this.stopped ? "The picture has stopped" : "");
     setText(this.note, words);
     this.note.hidden = words === "";
+    this.root.classList.toggle("noted", words !== "");
   }
 
   /** Where it stands; undefined: out of sight, and its picture is not sent to us any more. */
