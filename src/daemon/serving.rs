@@ -14,7 +14,7 @@ use crate::room::token::Keys;
 use crate::rtc::sfu::{Codecs, NodeIp};
 use crate::server::admin::Admin;
 use crate::server::http::{self, Health, Http, RecordingEntry, Recordings};
-use crate::server::{keys, signal, tls};
+use crate::server::{api, keys, signal, tls};
 use crate::store::Store;
 
 /// Why the server does not start.
@@ -88,7 +88,7 @@ impl Serving {
         let node_ip = server.node_ip.map_or(NodeIp::Auto, NodeIp::Fixed);
         let config = signal::Config { rtc_udp: server.rtc_udp, node_ip, codecs };
         let rooms = signal::start(config, shutdown.clone())?;
-        let rtc = signal::routes(rooms.clone(), keys.clone());
+        let rtc = signal::routes(rooms.clone(), keys.clone()).merge(api::routes(rooms.clone(), keys.clone()));
         let certificates = match &settings.tls.files {
             Some((cert_file, key_file)) => {
                 tls::Source::Files { cert_file: cert_file.clone(), key_file: key_file.clone() }

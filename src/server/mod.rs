@@ -1,6 +1,7 @@
 //! L3: the embedded room server: signalling, the SFU driver, tokens, pages.
 
 pub mod admin;
+pub mod api;
 pub mod http;
 pub mod keys;
 mod private_file;

@@ -10,6 +10,7 @@ use roomd::base::{Shutdown, clock};
 use roomd::room::Grant;
 use roomd::room::token::Keys;
 use roomd::rtc::sfu::{Codecs, NodeIp};
+use roomd::server::api;
 use roomd::server::signal::{self, Config, Handle};
 
 /// The server of one test; stops when dropped.
@@ -39,7 +40,9 @@ impl RoomServer {
         let address = listener.local_addr().expect("address");
         // A page of our own origin, from where a browser lets scripts reach loopback.
         let page = axum::routing::get(|| async { axum::response::Html("<!doctype html><body></body>") });
-        let router = signal::routes(handle.clone(), Arc::clone(&keys)).route("/test.html", page);
+        let router = signal::routes(handle.clone(), Arc::clone(&keys))
+            .merge(api::routes(handle.clone(), Arc::clone(&keys)))
+            .route("/test.html", page);
         let stop = shutdown.clone().cancelled_owned();
         tokio::spawn(async move { axum::serve(listener, router).with_graceful_shutdown(stop).await });
         RoomServer { address, handle, keys, shutdown }

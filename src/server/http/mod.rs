@@ -90,7 +90,7 @@ pub struct Deps {
     pub registry: Arc<Registry>,
     /// What `/healthz` and `/readyz` show.
     pub health: Health,
-    /// The room server's paths (`/rtc…`); must have no fallback.
+    /// The room server's paths (`/rtc…`, `/twirp/…`); must have no fallback.
     pub rtc: Router,
 }
 

@@ -1,0 +1,169 @@
+//! `livekit.RoomService`: the calls of LiveKit's server SDKs and its CLI. Which grant a call needs:
+//!
+//! | call | grant |
+//! |---|---|
+//! | `CreateRoom` | `roomCreate` |
+//! | `ListRooms` | `roomList` |
+//! | `DeleteRoom` | `roomCreate`, or moderating the room |
+//! | `UpdateParticipant`, `RemoveParticipant` | moderating the room; of one who waits: admitting |
+//! | the others | moderating the room |
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::request::Parts;
+use axum::response::Response;
+use livekit_protocol as proto;
+
+use super::Api;
+use super::twirp::{Call, Code, Error};
+use crate::room::{Refusal, RoomOptions};
+use crate::server::signal::RpcFailure;
+
+/// Largest data message, in bytes: what one message of a data channel may be.
+const DATA_BYTES: usize = 64_000;
+/// Largest payload of a method's call, in bytes, as in LiveKit's RPC.
+const RPC_BYTES: usize = 15 * 1024;
+/// How long a method may take when the call does not say, and at most.
+const RPC_TIMEOUT: Duration = Duration::from_secs(10);
+const RPC_TIMEOUT_MAX: Duration = Duration::from_secs(60);
+
+/// `POST /twirp/livekit.RoomService/{method}`.
+pub(super) async fn serve(
+    State(api): State<Api>,
+    Path(method): Path<String>,
+    parts: Parts,
+    body: Body,
+) -> Result<Response, Error> {
+    let call = Call::read(&api, &parts, body).await?;
+    match method.as_str() {
+        "CreateRoom" => create_room(&api, &call).await,
+        "ListRooms" => list_rooms(&api, &call).await,
+        "DeleteRoom" => {
+            let request: proto::DeleteRoomRequest = call.request()?;
+            api.rooms.delete_room(call.grant.clone(), request.room).await?;
+            call.answer(&proto::DeleteRoomResponse::default())
+        }
+        "UpdateRoomMetadata" => {
+            let request = call.request()?;
+            call.answer(&api.rooms.update_room_metadata(call.grant.clone(), request).await?)
+        }
+        "ListParticipants" => {
+            let request: proto::ListParticipantsRequest = call.request()?;
+            let participants = api.rooms.list_participants(call.grant.clone(), request.room).await?;
+            call.answer(&proto::ListParticipantsResponse { participants })
+        }
+        "GetParticipant" => {
+            let request: proto::RoomParticipantIdentity = call.request()?;
+            let (grant, room) = (call.grant.clone(), request.room);
+            call.answer(&api.rooms.get_participant(grant, room, request.identity).await?)
+        }
+        "RemoveParticipant" => {
+            let request: proto::RoomParticipantIdentity = call.request()?;
+            let (grant, room) = (call.grant.clone(), request.room);
+            api.rooms.remove_participant(grant, room, request.identity).await?;
+            call.answer(&proto::RemoveParticipantResponse::default())
+        }
+        "UpdateParticipant" => {
+            let request = call.request()?;
+            call.answer(&api.rooms.update_participant(call.grant.clone(), request).await?)
+        }
+        "MutePublishedTrack" => {
+            let request = call.request()?;
+            let track = Some(api.rooms.mute_track(call.grant.clone(), request).await?);
+            call.answer(&proto::MuteRoomTrackResponse { track })
+        }
+        "UpdateSubscriptions" => {
+            let request = call.request()?;
+            api.rooms.update_subscriptions(call.grant.clone(), request).await?;
+            call.answer(&proto::UpdateSubscriptionsResponse::default())
+        }
+        "SendData" => send_data(&api, &call).await,
+        "PerformRpc" => perform_rpc(&api, &call).await,
+        "ForwardParticipant" => elsewhere(&call, &call.request::<proto::ForwardParticipantRequest>()?.room),
+        "MoveParticipant" => elsewhere(&call, &call.request::<proto::MoveParticipantRequest>()?.room),
+        other => {
+            let name: String = other.chars().take(64).collect();
+            Err(Error::new(Code::BadRoute, format!("RoomService has no method {name:?}")))
+        }
+    }
+}
+
+async fn create_room(api: &Api, call: &Call) -> Result<Response, Error> {
+    let request: proto::CreateRoomRequest = call.request()?;
+    if !call.grant.room_create {
+        return Err(Error::new(Code::PermissionDenied, "creating rooms needs a token with roomCreate"));
+    }
+    let unserved = [
+        ("room_preset", !request.room_preset.is_empty()),
+        ("egress", request.egress.is_some()),
+        ("agents", !request.agents.is_empty()),
+        ("replay_enabled", request.replay_enabled),
+    ];
+    if let Some((field, _)) = unserved.into_iter().find(|(_, given)| *given) {
+        return Err(Error::argument(field, "this server cannot do that at a room's creation"));
+    }
+    // In protobuf zero and empty mean that it is not given.
+    let seconds = |given: u32| (given > 0).then(|| Duration::from_secs(given.into()));
+    let options = RoomOptions {
+        empty_timeout: seconds(request.empty_timeout),
+        departure_timeout: seconds(request.departure_timeout),
+        max_participants: (request.max_participants > 0).then_some(request.max_participants),
+        metadata: (!request.metadata.is_empty()).then_some(request.metadata),
+    };
+    call.answer(&api.rooms.create_room(request.name, options).await?)
+}
+
+async fn list_rooms(api: &Api, call: &Call) -> Result<Response, Error> {
+    let request: proto::ListRoomsRequest = call.request()?;
+    if !call.grant.room_list {
+        return Err(Error::new(Code::PermissionDenied, "listing rooms needs a token with roomList"));
+    }
+    call.answer(&proto::ListRoomsResponse { rooms: api.rooms.list_rooms(request.names).await? })
+}
+
+async fn send_data(api: &Api, call: &Call) -> Result<Response, Error> {
+    let request: proto::SendDataRequest = call.request()?;
+    if request.data.len() > DATA_BYTES {
+        return Err(Error::argument("data", format!("{} bytes; at most {DATA_BYTES}", request.data.len())));
+    }
+    api.rooms.send_data(call.grant.clone(), request).await?;
+    call.answer(&proto::SendDataResponse::default())
+}
+
+async fn perform_rpc(api: &Api, call: &Call) -> Result<Response, Error> {
+    let request: proto::PerformRpcRequest = call.request()?;
+    if request.payload.len() > RPC_BYTES {
+        let found = request.payload.len();
+        return Err(Error::argument("payload", format!("{found} bytes; at most {RPC_BYTES}")));
+    }
+    let timeout = match request.response_timeout_ms {
+        0 => RPC_TIMEOUT,
+        asked => Duration::from_millis(asked.into()),
+    };
+    if timeout > RPC_TIMEOUT_MAX {
+        return Err(Error::argument("response_timeout_ms", "at most 60000"));
+    }
+    let payload = api.rooms.perform_rpc(call.grant.clone(), request, timeout).await.map_err(|failure| {
+        let message = failure.to_string();
+        match failure {
+            RpcFailure::Refused(refusal) => refusal.into(),
+            RpcFailure::Failed(error) => Error::new(Code::Aborted, message)
+                .with("rpc_code", error.code.to_string())
+                .with("rpc_data", error.data),
+            RpcFailure::Left => Error::new(Code::Unavailable, message),
+            RpcFailure::Timeout(_) => Error::new(Code::DeadlineExceeded, message),
+        }
+    })?;
+    call.answer(&proto::PerformRpcResponse { payload })
+}
+
+/// Between rooms nothing is moved: LiveKit's own server does not do it either.
+fn elsewhere(call: &Call, room: &str) -> Result<Response, Error> {
+    if !call.grant.may_moderate(room) {
+        let room = room.chars().take(64).collect();
+        return Err(Refusal::NotModerator { room }.into());
+    }
+    Err(Error::new(Code::Unimplemented, "participants are not moved or forwarded between rooms here"))
+}
