@@ -65,10 +65,12 @@ await run(async () => {
   await check(host, 'moderating-laptop');
 
   // Mute, a viewer and back, remove.
-  await action(host, 'bert', 'mute').click();
+  await action(host, 'bert', 'mute').focus();
+  await host.keyboard.press('Enter');
   await notice(bert, 'Your microphone is off now');
   await check(bert, 'muted-phone');
   await until(host, () => !document.querySelector('[data-testid=person-bert] [data-action=mute]'));
+  seen.focus_after_mute = await host.evaluate(() => document.activeElement.ariaLabel);
   await action(host, zoeId, 'to-viewer').click();
   await notice(zoe, 'You are a viewer now');
   await until(zoe, () => document.querySelector('#toggle-camera').disabled);

@@ -90,3 +90,19 @@ fn in_a_crowd_who_speaks_comes_into_sight_and_nobody_else_moves() {
     assert_eq!(main_tile(&seen["speaker_view"]), seen["speaker"], "{seen}");
     assert_eq!(tiles(&seen["alone"]).len(), 3, "{seen}");
 }
+
+#[test]
+fn guests_are_let_in_or_turned_away_muted_called_on_to_the_stage_removed_and_sent_home() {
+    let _gate = gate::alone();
+    let seen = drive("door.mjs");
+    assert_eq!(seen["guest_moderates"], 0, "a guest without the right is offered moderation: {seen}");
+    let shown = seen["while_waiting"]["host"].as_array().expect("tiles");
+    assert_eq!(shown.len(), 3, "who waits has no tile: {seen}");
+    assert_eq!(seen["while_waiting"]["zoe_knows"], 0, "who waits knows nobody: {seen}");
+    assert_eq!((&seen["zoe_called"], &seen["turned_away"]), (&json!("Zoe"), &json!("You were not let in")));
+    assert_eq!(seen["viewer_chat"], true);
+    assert_eq!(seen["focus_after_mute"], "Stop camera: Bert", "the focus is lost with the button");
+    assert_eq!((&seen["confirm_focus"], &seen["still_there"]), (&json!("Cancel"), &json!(1)), "{seen}");
+    assert_eq!(seen["removed"], "You were removed");
+    assert_eq!(seen["room_ended"], json!(["The room has ended", "The room has ended"]));
+}

@@ -240,15 +240,39 @@ impl<'a> Minted<'a> {
     }
 }
 
+/// What a guest link lets its bearers do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum GuestRight {
+    /// Join at once.
+    #[default]
+    Join,
+    /// Ask to be let in (the waiting room).
+    Ask,
+    /// Join at once and moderate the room.
+    Moderate,
+}
+
+impl GuestRight {
+    /// The permissions and roles that say so in the app-server shape.
+    fn claims(self) -> (&'static [&'static str], &'static [&'static str]) {
+        match self {
+            GuestRight::Join => (&["allow_join"], &["rtc"]),
+            GuestRight::Ask => (&["ask_join"], &["rtc"]),
+            GuestRight::Moderate => (&["allow_join", "allow_mod"], &["rtc", "crawler"]),
+        }
+    }
+}
+
 /// What [`super::Keys::mint_guest`] writes: the app-server shape, without an identity.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct MintedGuest<'a> {
     apikey: &'a str,
-    permissions: [&'static str; 1],
+    permissions: &'static [&'static str],
     version: u8,
     room_id: &'a str,
-    roles: [&'static str; 1],
+    roles: &'static [&'static str],
     nbf: u64,
     exp: u64,
     #[serde(skip_serializing_if = "str::is_empty")]
@@ -256,9 +280,15 @@ pub(super) struct MintedGuest<'a> {
 }
 
 impl<'a> MintedGuest<'a> {
-    /// May join `room` fully, from `nbf` to `exp` (seconds since 1970).
-    pub(super) fn new(room: &'a str, name: &'a str, key: &'a str, nbf: u64, exp: u64) -> Self {
-        let (permissions, roles) = (["allow_join"], ["rtc"]);
+    /// May do `right` in `room`, from `nbf` to `exp` (seconds since 1970).
+    pub(super) fn new(
+        room: &'a str,
+        name: &'a str,
+        right: GuestRight,
+        key: &'a str,
+        (nbf, exp): (u64, u64),
+    ) -> Self {
+        let (permissions, roles) = right.claims();
         MintedGuest { apikey: key, permissions, version: 2, room_id: room, roles, nbf, exp, name }
     }
 }

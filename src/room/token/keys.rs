@@ -9,7 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
 
-use super::claims::{Claims, Key, Minted, MintedGuest};
+use super::claims::{Claims, GuestRight, Key, Minted, MintedGuest};
 use super::{KeysError, TokenError};
 use crate::base::ids;
 use crate::room::Grant;
@@ -153,11 +153,17 @@ impl Keys {
         self.signed(&Minted::new(grant, self.first(), from, to))
     }
 
-    /// A token with which any number of guests may join `room`, each under a random identity; `name` (may be
+    /// A token with which any number of guests may come to `room`, each under a random identity; `name` (may be
     /// empty) is what the others see. The app-server shape.
-    pub fn mint_guest(&self, room: &str, name: &str, ttl: Duration, now: SystemTime) -> String {
-        let (from, to) = seconds(now, ttl);
-        self.signed(&MintedGuest::new(room, name, self.first(), from, to))
+    pub fn mint_guest(
+        &self,
+        room: &str,
+        name: &str,
+        right: GuestRight,
+        ttl: Duration,
+        now: SystemTime,
+    ) -> String {
+        self.signed(&MintedGuest::new(room, name, right, self.first(), seconds(now, ttl)))
     }
 
     fn signed(&self, claims: &impl Serialize) -> String {

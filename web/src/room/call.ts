@@ -159,6 +159,7 @@ export class Call {
 
   /** A device that fails now costs its own track, never the call. */
   private async publish(devices: LobbyDevices): Promise<void> {
+    devices.dropEnded();
     const { camera, microphone, cameraWanted, microphoneWanted } = devices;
     const local = this.room.localParticipant;
     const may = local.permissions?.canPublish !== false;

@@ -45,11 +45,21 @@ export class LobbyDevices {
 
   /** Changes to another device; throws when that one cannot be used. */
   async choose(kind: Kind, id: string): Promise<void> {
-    if (kind === "audiooutput") this.speaker = id;
-    else if (kind === "audioinput") await this.microphone?.setDeviceId({ exact: id });
-    else await this.camera?.setDeviceId({ exact: id });
+    try {
+      if (kind === "audiooutput") this.speaker = id;
+      else if (kind === "audioinput") await this.microphone?.setDeviceId({ exact: id });
+      else await this.camera?.setDeviceId({ exact: id });
+    } finally {
+      this.dropEnded();
+    }
     remember(kind, id);
     if (kind !== "audiooutput") await this.ask();
+  }
+
+  /** Forgets tracks whose device is gone, or was let go for another that could not be had. */
+  dropEnded(): void {
+    if (this.camera?.mediaStreamTrack.readyState === "ended") this.camera = undefined;
+    if (this.microphone?.mediaStreamTrack.readyState === "ended") this.microphone = undefined;
   }
 
   /** One question for both, where both exist. False when they must be tried apart. */

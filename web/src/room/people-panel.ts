@@ -39,7 +39,10 @@ export class PeoplePanel {
     const words = { text: ["People", "People"] as [string, string], label: `People, ${others.length + 1} in the room${waiting}` };
     showButton(byId("toggle-people"), { ...words, icon: "people" }, asking.length > 0 ? String(asking.length) : "");
     this.renderKnock(asking);
-    if (!this.isOpen()) return;
+    if (this.isOpen()) keepFocus(byId("people"), () => this.renderLists(asking, others));
+  }
+
+  private renderLists(asking: RemoteParticipant[], others: RemoteParticipant[]): void {
     this.renderAsking(asking);
     const people = [...others, this.room.localParticipant].map(personOf);
     people.sort(rosterOrder);
@@ -168,4 +171,14 @@ export class PeoplePanel {
       this.notice(plain(error));
     }
   }
+}
+
+/** Whoever has just used a button that is gone after a change goes on in its row, or else at the list's beginning. */
+function keepFocus(panel: HTMLElement, change: () => void): void {
+  const focused = document.activeElement;
+  const row = panel.contains(focused) ? focused?.closest("li") : undefined;
+  change();
+  if (!row || panel.contains(document.activeElement)) return;
+  const next = row.isConnected ? row.querySelector("button") : null;
+  (next ?? byId("people-title")).focus();
 }
