@@ -2,11 +2,15 @@
 #![allow(clippy::disallowed_methods, clippy::unwrap_used)]
 
 mod interop;
+mod relay;
 
 use std::time::Duration;
 
 use interop::proxy::{Proxy, room_service};
+use interop::through::Through;
 use interop::{Box_, LiveKit, guest, purity, token, until};
+use relay::Link;
+use roomd::media::{AccessUnit, Layer, TrackId, Wants};
 use roomd::participant::{Error, Event, TokenSource};
 use serde_json::{Value, json};
 
@@ -137,4 +141,65 @@ async fn a_cut_signalling_connection_is_resumed_and_the_picture_goes_on() {
         room["participants"].as_array().is_none_or(|all| all.iter().all(|one| one["identity"] != "box"))
     };
     until("the box said goodbye", Duration::from_secs(3), nobody).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_narrow_uplink_costs_layers_from_the_top_and_never_the_sound_or_the_recording() {
+    let Some(server) = LiveKit::start().await else { return };
+    let through = Through::to(&server, 7).await;
+    let the_box = Box_::join(through.url(), tokens("narrow"));
+    the_box.until_joined().await;
+    let mut recorder = the_box.stream.subscribe("recorder", Wants::RECORDING);
+    let url = server.url();
+    let watching = tokio::spawn(async move { guest(&url, "narrow", 60, &[]).await });
+    let here = |event: &Event| *event == Event::ParticipantsChanged(2);
+    the_box.until_event("the guest is here", Duration::from_secs(20), here).await;
+    let all = || async { the_box.stream.demand().video == [true; 3] };
+    until("every layer is wanted", Duration::from_secs(10), all).await;
+    tokio::time::sleep(Duration::from_secs(8)).await;
+    let early = |event: &Event| matches!(event, Event::Uplink { .. });
+    assert!(!the_box.events.lock().unwrap().iter().any(early), "a good path is left alone");
+
+    while recorder.try_recv().is_some() {}
+    through.relay.set_up(Link::bottleneck(600_000));
+    let smallest = |event: &Event| matches!(event, Event::Uplink { reason: Some(reason) } if reason.contains("smallest picture"));
+    the_box.until_event("only the smallest picture is left", Duration::from_secs(15), smallest).await;
+    let less = || async { the_box.stream.demand().video == [true, false, true] };
+    until("the half picture is not encoded, the full one is for the recorder", Duration::from_secs(15), less)
+        .await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let picture = |unit: &AccessUnit| unit.track == TrackId::Video(Layer::Full);
+    let recorded = std::iter::from_fn(|| recorder.try_recv()).filter(picture).count();
+    assert!(recorded > 30, "{recorded} pictures recorded meanwhile");
+    let silent = |event: &Event| matches!(event, Event::Uplink { reason: Some(reason) } if reason.contains("only sound"));
+    assert!(!the_box.events.lock().unwrap().iter().any(silent));
+
+    the_box.forget();
+    through.relay.set_up(Link::default());
+    let whole = |event: &Event| *event == Event::Uplink { reason: None };
+    the_box.until_event("everything is sent again", Duration::from_secs(60), whole).await;
+    let Some(met) = watching.await.unwrap() else { return };
+    eprintln!("guest: {met}\nup: {:?}", through.relay.up());
+    let sizes = met["sizes"].as_array().unwrap();
+    assert!(sizes.contains(&json!([320, 180])), "{met}");
+    assert_eq!(sizes.last().unwrap(), &json!([1280, 720]), "{met}");
+    assert!(met["audio_packets"].as_u64().unwrap() > 2500, "{met}");
+    assert_eq!(met["disconnects"], 0);
+    the_box.leave().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn loss_and_jitter_alone_cost_no_layer() {
+    let Some(server) = LiveKit::start().await else { return };
+    let through = Through::to(&server, 8).await;
+    let the_box = Box_::join(through.url(), tokens("jitter"));
+    the_box.until_joined().await;
+    through.relay.set_up(Link { loss: 0.05, jitter: Duration::from_millis(50), ..Link::default() });
+    let Some(met) = guest(&server.url(), "jitter", 30, &[]).await else { return };
+    eprintln!("guest: {met}\nup: {:?}", through.relay.up());
+    assert!(through.relay.up().lost > 200);
+    let told = |event: &Event| matches!(event, Event::Uplink { .. });
+    assert!(!the_box.events.lock().unwrap().iter().any(told));
+    assert!(met["frames"].as_u64().unwrap() > 200 && met["disconnects"] == 0, "{met}");
+    the_box.leave().await.unwrap();
 }

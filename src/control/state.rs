@@ -37,7 +37,7 @@ pub struct Room {
     pub url: String,
     /// How far the joining is.
     pub status: RoomStatus,
-    /// Why it is not joined, for people.
+    /// Why it is not joined, or joined but not everything is sent, for people.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub reason: Option<String>,
     /// How many are in it, the box included; 0 until joined.

@@ -232,7 +232,15 @@ async fn token_of_key(
 fn tell(state: &StatePublisher, control: &ControlHandle, event: Event) {
     match event {
         Event::Joining => tell_room(state, RoomStatus::Joining, None, None),
-        Event::Joined { participants } => tell_room(state, RoomStatus::Joined, None, Some(participants)),
+        Event::Joined { participants, uplink } => {
+            tell_room(state, RoomStatus::Joined, uplink, Some(participants));
+        }
+        Event::Uplink { reason } => state.update(|state| {
+            // While it is resumed the loss of the connection is the better reason.
+            if let Some(room) = state.room.as_mut().filter(|room| room.status == RoomStatus::Joined) {
+                room.reason = reason;
+            }
+        }),
         Event::Resuming { reason } => tell_room(state, RoomStatus::Resuming, Some(reason), None),
         Event::BackingOff { reason, .. } => tell_room(state, RoomStatus::BackingOff, Some(reason), Some(0)),
         Event::ParticipantsChanged(participants) => state.update(|state| {

@@ -3,7 +3,7 @@
 //! [`run`] keeps the box in one room of any LiveKit server until it is told to stop or the room wants it gone.
 //! [`machine`] decides (pure); `session` is one stay in the room: signalling and two WebRTC connections;
 //! `publish` carries the [`Stream`](crate::media::Stream)'s access units out, `receive` the others' sound in;
-//! `roster` knows who is there.
+//! `roster` knows who is there, `uplink` (pure) what of ours the network carries.
 
 pub mod machine;
 mod open;
@@ -12,6 +12,7 @@ mod receive;
 mod roster;
 mod run;
 mod session;
+mod uplink;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -100,6 +101,8 @@ pub enum Event {
     Joined {
         /// How many are in the room, the box included.
         participants: u32,
+        /// As in [`Event::Uplink`].
+        uplink: Option<String>,
     },
     /// The connection was lost a moment ago and is being resumed.
     Resuming {
@@ -117,6 +120,11 @@ pub enum Event {
     ParticipantsChanged(u32),
     /// Identities of those who speak, loudest first; the box may be among them.
     ActiveSpeakers(Vec<String>),
+    /// What the network carries of ours has changed.
+    Uplink {
+        /// Why not everything is sent; None when everything is.
+        reason: Option<String>,
+    },
     /// A moderator muted the box's microphone: the box must mute itself. (Nobody there can unmute it.)
     MutedByRoom,
     /// The room does not want the box any more; [`run`] returns with the same reason.

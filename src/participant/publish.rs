@@ -4,6 +4,7 @@ use tokio::sync::watch;
 
 use super::{Config, VideoConfig};
 use crate::base::clock;
+use crate::base::units::Bitrate;
 use crate::codec;
 use crate::media::{Layer, Reader, TrackId, Wants};
 use crate::rtc::peer::{
@@ -79,14 +80,19 @@ pub(super) fn announcements(config: &Config, muted: bool) -> Vec<AddTrackRequest
     video.into_iter().chain(audio).collect()
 }
 
+/// What each layer takes, lowest first.
+pub(super) fn bitrates(video: &VideoConfig) -> [Bitrate; 3] {
+    let encoder = codec::VideoConfig { fps: video.fps, bitrate: video.bitrate, ..Default::default() };
+    Layer::ALL.map(|layer| encoder.bitrate_of(layer))
+}
+
 fn announced_layer(video: &VideoConfig, layer: Layer) -> VideoLayer {
     let size = video.size.divided(layer.divisor());
-    let encoder = codec::VideoConfig { fps: video.fps, bitrate: video.bitrate, ..Default::default() };
     VideoLayer {
         quality: quality(video, layer) as i32,
         width: size.width,
         height: size.height,
-        bitrate: encoder.bitrate_of(layer).as_bps(),
+        bitrate: bitrates(video)[layer.index()].as_bps(),
         rid: if video.simulcast { layer.rid().into() } else { String::new() },
         spatial_layer: if video.simulcast { layer.index() as i32 } else { 0 },
         ..Default::default()
@@ -100,6 +106,8 @@ pub(super) struct Demand {
     audio: bool,
     /// By layer: somebody watches it. All of them until the server says so.
     watched: [bool; 3],
+    /// Layers with an index below this may be sent; the uplink decides.
+    pub allowed: usize,
     /// The room turned the camera's track off.
     pub video_muted: bool,
     /// The people turned the microphone off.
@@ -112,6 +120,7 @@ impl Demand {
             video: config.video,
             audio: config.audio,
             watched: [true; 3],
+            allowed: Layer::ALL.len(),
             video_muted: false,
             audio_muted,
         }
@@ -119,13 +128,20 @@ impl Demand {
 
     /// Which tracks the stream's producers are asked for.
     pub fn wants(&self) -> Wants {
-        let mut wants = Wants { opus: self.audio && !self.audio_muted, ..Wants::NOTHING };
+        let mut video = self.wanted_video();
+        video.iter_mut().skip(self.allowed).for_each(|layer| *layer = false);
+        Wants { video, opus: self.audio && !self.audio_muted, aac: false }
+    }
+
+    /// The layers that would be sent if the uplink carried all.
+    pub fn wanted_video(&self) -> [bool; 3] {
+        let mut wanted = [false; 3];
         if let Some(video) = self.video.filter(|_| !self.video_muted) {
             for layer in layers(&video) {
-                wants.video[layer.index()] = self.watched[layer.index()];
+                wanted[layer.index()] = self.watched[layer.index()];
             }
         }
-        wants
+        wanted
     }
 
     /// Takes what the server says about who watches what.
@@ -186,7 +202,7 @@ pub(super) async fn pump(
 mod tests {
     use super::super::TokenSource;
     use super::*;
-    use crate::base::units::{Bitrate, Size};
+    use crate::base::units::Size;
     use crate::rtc::signal::proto::SubscribedCodec;
 
     fn config(simulcast: bool) -> Config {
@@ -234,6 +250,17 @@ mod tests {
         demand.quality_update(&update("h264", [false; 3]));
         demand.audio_muted = true;
         assert_eq!(demand.wants(), Wants::NOTHING);
+    }
+
+    #[test]
+    fn what_the_uplink_does_not_carry_is_not_wanted_and_the_sound_always_is() {
+        let mut demand = Demand::new(&config(true), false);
+        demand.quality_update(&update("h264", [true, false, true]));
+        for (allowed, video) in [(3, [true, false, true]), (2, [true, false, false]), (0, [false; 3])] {
+            demand.allowed = allowed;
+            assert_eq!(demand.wants(), Wants { video, opus: true, aac: false });
+            assert_eq!(demand.wanted_video(), [true, false, true]);
+        }
     }
 
     #[test]

@@ -195,7 +195,11 @@ impl Driver {
             Report::Joining => Event::Joining,
             Report::Joined => {
                 tracing::info!(room, url, "in the room");
-                Event::Joined { participants: self.session.as_ref().map_or(1, Session::participant_count) }
+                let session = self.session.as_ref();
+                Event::Joined {
+                    participants: session.map_or(1, Session::participant_count),
+                    uplink: session.and_then(Session::uplink_reason),
+                }
             }
             Report::Resuming { reason } => {
                 tracing::warn!(room, reason, "connection lost, resuming");

@@ -3,6 +3,7 @@
 mod heartbeat;
 mod message;
 mod start;
+mod upstream;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use super::machine::Input;
 use super::publish::{self, Demand, MICROPHONE};
 use super::receive::Sources;
 use super::roster::Roster;
+use super::uplink::Uplink;
 use super::{Config, Event, Listener};
 use crate::media::{Stream, Wants};
 use crate::rtc::peer::{PeerError, PeerEvent, PeerState, PublisherPeer, Side, SubscriberPeer};
@@ -62,6 +64,7 @@ pub(super) enum Wake {
     Signal(Result<Response, SignalError>),
     Peer(Side, PeerEvent),
     PingDue,
+    UplinkDue,
     PumpEnded(Result<(), PeerError>),
 }
 
@@ -80,6 +83,10 @@ pub(super) struct Session {
     sources: watch::Sender<Sources>,
     demand: Demand,
     wants: watch::Sender<Wants>,
+    /// None without a camera.
+    uplink: Option<Uplink>,
+    /// When the uplink is looked at though nothing is reported.
+    uplink_tick: tokio::time::Interval,
     roster: Roster,
     /// By the client's id.
     published: HashMap<String, TrackInfo>,
@@ -155,6 +162,7 @@ impl Session {
             message = signal => Wake::Signal(message),
             Some((side, event)) = self.peer_events.recv() => Wake::Peer(side, event),
             _ = self.heartbeat.interval.tick() => Wake::PingDue,
+            _ = self.uplink_tick.tick(), if self.uplink.is_some() => Wake::UplinkDue,
             ended = pumped => {
                 self.pump = None;
                 Wake::PumpEnded(ended.unwrap_or(Err(PeerError::NotNegotiated("task: it panicked"))))
@@ -184,6 +192,14 @@ impl Session {
                     self.start_pump().await?;
                 }
                 Ok(Some(Input::Peer(side, state)))
+            }
+            Wake::Peer(_, PeerEvent::Feedback(fates)) => {
+                self.uplink_reported(&fates);
+                Ok(None)
+            }
+            Wake::UplinkDue => {
+                self.uplink_due();
+                Ok(None)
             }
             Wake::PingDue => self.ping().await.map(|()| None),
             Wake::PumpEnded(ended) => Ok(ended.map(|()| None)?),

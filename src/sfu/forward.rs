@@ -18,6 +18,8 @@ pub struct Incoming {
     pub sequence: u64,
     /// Its RTP timestamp.
     pub timestamp: u32,
+    /// Its payload's size.
+    pub bytes: usize,
     /// A decoder can begin here; always true for audio.
     pub keyframe: bool,
     /// The newest sender report of its source.

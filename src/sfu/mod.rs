@@ -1,4 +1,4 @@
-//! L2: what a selective forwarding unit decides: routes, layers, sequence numbers, speakers. Pure.
+//! L2: what a selective forwarding unit decides: routes, layers, shares of bandwidth, sequence numbers, speakers. Pure.
 //!
 //! ```text
 //!  publisher's packet ─▶ Route ─┬─ Forwarder (subscriber 1): layer, sequence, timestamp ─▶ rtc
@@ -6,10 +6,12 @@
 //! ```
 //! Nothing here knows sockets or the WebRTC library: packets come in as numbers, numbers come out.
 
+pub mod allocation;
 pub mod dynacast;
 pub mod forward;
 pub mod keyframe;
 pub mod layer;
+pub mod rate;
 pub mod route;
 pub mod sender_clock;
 pub mod sequence;
@@ -19,6 +21,7 @@ pub mod timestamp;
 #[cfg(test)]
 mod tests;
 
+pub use allocation::{Allocator, Demand, Share};
 pub use forward::{Forwarder, Incoming, Outgoing};
 pub use layer::{LayerSizes, Wish};
 pub use route::{Route, Subscriber};

@@ -9,12 +9,18 @@ use crate::media::KeyframeArbiter;
 use super::dynacast::Dynacast;
 use super::forward::{Forwarder, Incoming, Outgoing};
 use super::layer::{self, LayerSizes, Wish};
+use super::rate::RateMeter;
 use crate::media::Layer;
 
 /// A layer that was silent this long is not being sent any more.
 const SILENT_AFTER: Duration = Duration::from_millis(1500);
 /// How often a subscriber that waits for a keyframe asks again.
 const ASK_AGAIN: Duration = Duration::from_millis(500);
+
+/// What a picture of a camera needs a second, for layers of which nothing else is known.
+const BITS_PER_PIXEL: u32 = 2;
+/// The same for layers whose size is not known either.
+const UNKNOWN_BPS: [u32; 3] = [150_000, 450_000, 1_700_000];
 
 /// One subscriber of a track. `T` is whatever the driver needs to reach it.
 #[derive(Debug)]
@@ -23,6 +29,8 @@ pub struct Subscriber<T> {
     pub to: T,
     /// What it asked for.
     pub wish: Wish,
+    /// The largest layer that its bandwidth allows; None: paused, not even the smallest fits.
+    pub ceiling: Option<Layer>,
     /// Its connection is up and the track negotiated: packets can be sent.
     pub ready: bool,
     forwarder: Forwarder,
@@ -32,6 +40,7 @@ pub struct Subscriber<T> {
 struct Source {
     seen: Option<MediaTime>,
     keyframes: KeyframeArbiter,
+    rate: RateMeter,
 }
 
 /// A published track and its subscribers.
@@ -41,6 +50,9 @@ pub struct Route<T> {
     video: bool,
     simulcast: bool,
     sizes: LayerSizes,
+    /// Bits per second of each layer, as announced.
+    announced: [Option<u32>; 3],
+    muted: bool,
     sources: [Source; 3],
     dynacast: Dynacast,
     asked: Option<MediaTime>,
@@ -64,6 +76,8 @@ impl<T: PartialEq> Route<T> {
             video,
             simulcast,
             sizes,
+            announced: [None; 3],
+            muted: false,
             sources: Default::default(),
             dynacast: Dynacast::default(),
             asked: None,
@@ -91,6 +105,16 @@ impl<T: PartialEq> Route<T> {
         self.sizes = sizes;
     }
 
+    /// The publisher announced so many bits per second by layer.
+    pub fn set_announced(&mut self, bits_per_second: [Option<u32>; 3]) {
+        self.announced = bits_per_second;
+    }
+
+    /// A muted track is not sent, and needs no bandwidth.
+    pub fn set_muted(&mut self, muted: bool) {
+        self.muted = muted;
+    }
+
     /// Everyone who gets it.
     pub fn subscribers(&self) -> &[Subscriber<T>] {
         &self.subscribers
@@ -104,7 +128,8 @@ impl<T: PartialEq> Route<T> {
     /// Adds a subscriber, not ready yet. An equal one is replaced.
     pub fn subscribe(&mut self, to: T, wish: Wish) {
         self.subscribers.retain(|subscriber| subscriber.to != to);
-        self.subscribers.push(Subscriber { to, wish, ready: false, forwarder: Forwarder::new(self.rate) });
+        let (ceiling, forwarder) = (Some(Layer::Full), Forwarder::new(self.rate));
+        self.subscribers.push(Subscriber { to, wish, ceiling, ready: false, forwarder });
     }
 
     /// Removes the subscribers for which `is` holds; true when there was one.
@@ -120,6 +145,7 @@ impl<T: PartialEq> Route<T> {
         let source = &mut self.sources[packet.layer.index()];
         let began = source.seen.is_none_or(|at| packet.arrival.since(at) >= SILENT_AFTER);
         source.seen = Some(packet.arrival);
+        source.rate.add(packet.bytes, packet.arrival);
         if packet.keyframe {
             source.keyframes.keyframe_sent(packet.arrival);
         }
@@ -143,6 +169,29 @@ impl<T: PartialEq> Route<T> {
         }
     }
 
+    /// The layer that `subscriber` would get if there were bandwidth for everything; None: nothing, or muted.
+    pub fn wanted(&self, subscriber: &Subscriber<T>) -> Option<Layer> {
+        wanted(subscriber, self.simulcast, &self.sizes).filter(|_| self.video && !self.muted)
+    }
+
+    /// What each layer needs in bits per second: as measured, else as announced, else by its size. None: there is
+    /// no such layer.
+    pub fn rates(&mut self, now: MediaTime) -> [Option<u32>; 3] {
+        let live = self.live(now);
+        let nothing_known = self.sizes.iter().all(Option::is_none);
+        Layer::ALL.map(|layer| {
+            let index = layer.index();
+            if !self.simulcast && layer != Layer::Full {
+                return None;
+            }
+            let measured = self.sources[index].rate.bps(now).filter(|_| live[index]);
+            let by_size = self.sizes[index]
+                .map(|size| size.width.saturating_mul(size.height).saturating_mul(BITS_PER_PIXEL));
+            let likely = self.announced[index].or(by_size).filter(|bits| *bits > 0);
+            measured.or(likely).or((nothing_known || live[index]).then_some(UNKNOWN_BPS[index]))
+        })
+    }
+
     fn live(&self, now: MediaTime) -> [bool; 3] {
         Layer::ALL
             .map(|layer| self.sources[layer.index()].seen.is_some_and(|at| now.since(at) < SILENT_AFTER))
@@ -154,12 +203,13 @@ impl<T: PartialEq> Route<T> {
         let live = self.live(now);
         let ask = self.asked.is_none_or(|at| now.since(at) >= ASK_AGAIN);
         for subscriber in &mut self.subscribers {
-            let wanted = if self.simulcast {
-                subscriber.wish.layer(&self.sizes)
+            let wanted = wanted(subscriber, self.simulcast, &self.sizes);
+            let allowed = if self.simulcast {
+                wanted.and_then(|layer| Some(layer.min(subscriber.ceiling?)))
             } else {
-                (!subscriber.wish.disabled).then_some(Layer::Full)
+                wanted.filter(|_| subscriber.ceiling.is_some())
             };
-            let target = wanted.filter(|_| subscriber.ready).map(|layer| layer::available(layer, live));
+            let target = allowed.filter(|_| subscriber.ready).map(|layer| layer::available(layer, live));
             let waited = subscriber.forwarder.waits_for();
             subscriber.forwarder.set_target(target);
             let Some(layer) = subscriber.forwarder.waits_for().filter(|_| self.video) else { continue };
@@ -190,7 +240,10 @@ impl<T: PartialEq> Route<T> {
         let live = self.live(now);
         let mut watched = [false; 3];
         for subscriber in &self.subscribers {
-            let Some(wanted) = subscriber.wish.layer(&self.sizes) else { continue };
+            let wanted = wanted(subscriber, self.simulcast, &self.sizes);
+            let Some(wanted) = wanted.and_then(|layer| Some(layer.min(subscriber.ceiling?))) else {
+                continue;
+            };
             watched[wanted.index()] = true;
             if !live[wanted.index()] {
                 watched[..wanted.index()].fill(true);
@@ -201,4 +254,8 @@ impl<T: PartialEq> Route<T> {
         }
         self.dynacast.update(watched, now)
     }
+}
+
+fn wanted<T>(subscriber: &Subscriber<T>, simulcast: bool, sizes: &LayerSizes) -> Option<Layer> {
+    if simulcast { subscriber.wish.layer(sizes) } else { (!subscriber.wish.disabled).then_some(Layer::Full) }
 }

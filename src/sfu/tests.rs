@@ -52,6 +52,7 @@ impl Publisher {
             ssrc: 1000 + index as u32,
             sequence: self.first_sequence[index] + picture * 4 + part,
             timestamp,
+            bytes: 1000,
             keyframe: keyframe && part == 0,
             report: self.reports.then_some(report),
             arrival: at(50) + since,

@@ -51,7 +51,7 @@ class Met:
 
 async def main():
     url, token, seconds = sys.argv[1], sys.argv[2], float(sys.argv[3])
-    met, tasks, camera = Met(), [], []
+    met, tasks, camera, sound = Met(), [], [], []
     room = rtc.Room()
 
     @room.on("track_subscribed")
@@ -61,6 +61,7 @@ async def main():
             camera.append(publication)
             tasks.append(asyncio.create_task(met.watch(track)))
         else:
+            sound.append(track)
             tasks.append(asyncio.create_task(met.listen(track)))
 
     @room.on("track_muted")
@@ -96,6 +97,10 @@ async def main():
         await asyncio.sleep(seconds)
 
     gaps = sorted(met.gaps_ms)
+    packets = 0
+    for stats in await sound[0].get_stats() if sound else []:
+        if stats.HasField("inbound_rtp"):
+            packets += stats.inbound_rtp.received.packets_received
     print(
         json.dumps(
             {
@@ -105,6 +110,7 @@ async def main():
                 "sizes": met.sizes,
                 "longest_gap_ms": gaps[-1] if gaps else None,
                 "audio_s": met.audio_s,
+                "audio_packets": packets,
                 "audio_rms_max": max(met.energy, default=0.0),
                 "mutes": met.mutes,
                 "disconnects": met.disconnects,

@@ -2,6 +2,7 @@
 //! the test source.
 
 pub mod proxy;
+pub mod through;
 
 use std::io::Write;
 use std::net::{TcpListener, UdpSocket};
@@ -51,6 +52,7 @@ pub struct LiveKit {
     program: PathBuf,
     config: tempfile::NamedTempFile,
     pub port: u16,
+    pub udp_port: u16,
     child: Option<Child>,
 }
 
@@ -61,6 +63,7 @@ impl LiveKit {
         let (http, tcp) =
             (TcpListener::bind("127.0.0.1:0").unwrap(), TcpListener::bind("127.0.0.1:0").unwrap());
         let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let udp_port = udp.local_addr().unwrap().port();
         let port = http.local_addr().unwrap().port();
         let mut config = tempfile::NamedTempFile::new().unwrap();
         write!(
@@ -70,11 +73,11 @@ impl LiveKit {
              interfaces: {{includes: [lo]}}\n  udp_port: {}\n  tcp_port: {}\n  stun_servers: [\"127.0.0.1:3478\"]\n\
              room:\n  auto_create: true\n  enabled_codecs: [{{mime: audio/opus}}, {{mime: video/h264}}]\n\
              logging: {{level: info}}\n",
-            udp.local_addr().unwrap().port(),
+            udp_port,
             tcp.local_addr().unwrap().port(),
         )
         .unwrap();
-        let mut server = LiveKit { program, config, port, child: None };
+        let mut server = LiveKit { program, config, port, udp_port, child: None };
         drop((http, tcp, udp));
         server.spawn().await;
         Some(server)

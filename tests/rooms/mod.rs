@@ -1,6 +1,9 @@
 //! A room server on loopback for tests: signalling on a bare listener, no TLS, no pages.
 #![allow(dead_code)]
 
+pub mod client;
+pub mod relay;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -29,6 +32,7 @@ impl RoomServer {
     pub async fn start() -> RoomServer {
         let _ = tracing_subscriber::fmt()
             .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+            .with_ansi(false)
             .with_writer(std::io::stderr)
             .try_init();
         let shutdown = Shutdown::new();
@@ -55,6 +59,11 @@ impl RoomServer {
 
     pub fn token_for(&self, grant: &Grant) -> String {
         self.keys.mint(grant, Duration::from_secs(600), clock::wall())
+    }
+
+    /// Where its media goes by UDP.
+    pub fn media(&self) -> SocketAddr {
+        (std::net::Ipv4Addr::LOCALHOST, self.handle.udp_port()).into()
     }
 
     pub fn ws_url(&self) -> String {

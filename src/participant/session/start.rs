@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio_util::task::AbortOnDropHandle;
@@ -10,6 +11,7 @@ use super::super::machine::Input;
 use super::super::publish::{self, Demand};
 use super::super::receive::{self, Sources};
 use super::super::roster::Roster;
+use super::super::uplink::Uplink;
 use super::heartbeat::Heartbeat;
 use super::{Context, Session, SessionError, description};
 use crate::rtc::peer::{
@@ -18,6 +20,9 @@ use crate::rtc::peer::{
 use crate::rtc::signal::client::SignalSocket;
 use crate::rtc::signal::proto::signal_request::Message as Request;
 use crate::rtc::signal::proto::{self, ClientConfigSetting, JoinResponse, ParticipantInfo};
+
+/// How often the uplink is looked at though nothing is reported.
+const UPLINK_TICK: Duration = Duration::from_millis(500);
 
 impl Session {
     /// Builds the connections and announces what we publish and want to hear.
@@ -48,6 +53,8 @@ impl Session {
             sources,
             demand,
             wants: watch::Sender::new(demand.wants()),
+            uplink: context.config.video.as_ref().map(|video| Uplink::new(publish::bitrates(video))),
+            uplink_tick: tokio::time::interval(UPLINK_TICK),
             roster: Roster::new(own),
             published: HashMap::new(),
             described: None,

@@ -27,6 +27,10 @@ pub(super) const MID_URI: &str = "urn:ietf:params:rtp-hdrext:sdes:mid";
 pub(super) const RID_URI: &str = "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id";
 /// Header extension: which simulcast layer a retransmission repairs (RFC 8852).
 pub(super) const REPAIRED_RID_URI: &str = "urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id";
+/// Header extension: number of a packet within the whole connection
+/// (draft-holmer-rmcat-transport-wide-cc-extensions-01).
+pub(super) const TRANSPORT_CC_URI: &str =
+    "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
 /// Header extension: loudness of an audio packet (RFC 6464).
 pub(super) const AUDIO_LEVEL_URI: &str = "urn:ietf:params:rtp-hdrext:ssrc-audio-level";
 
@@ -44,7 +48,7 @@ pub(super) fn h264() -> RTCRtpCodec {
         clock_rate: 90_000,
         channels: 0,
         sdp_fmtp_line: "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f".into(),
-        rtcp_feedback: feedback(&[("nack", ""), ("nack", "pli"), ("ccm", "fir")]),
+        rtcp_feedback: feedback(&[("nack", ""), ("nack", "pli"), ("ccm", "fir"), ("transport-cc", "")]),
     }
 }
 
@@ -80,6 +84,7 @@ pub(super) fn media_engine() -> Result<MediaEngine, Error> {
         (MID_URI, RtpCodecKind::Video),
         (RID_URI, RtpCodecKind::Video),
         (REPAIRED_RID_URI, RtpCodecKind::Video),
+        (TRANSPORT_CC_URI, RtpCodecKind::Video),
         (MID_URI, RtpCodecKind::Audio),
         (AUDIO_LEVEL_URI, RtpCodecKind::Audio),
     ] {

@@ -2,11 +2,13 @@
 //!
 //! The library behind it (`webrtc` and its core `rtc`) is not visible outside. It leaves to us: MID and RID on
 //! every packet and on retransmissions (`stamp`), splitting H.264 into packets ([`h264`]), sender reports whose
-//! two clocks agree with the media clock (`sender`), and telling streams apart by SSRC (`sdp`).
+//! two clocks agree with the media clock (`sender`), telling streams apart by SSRC (`sdp`), and what became of each
+//! packet (`feedback`).
 
 mod burst;
 mod connection;
 mod engine;
+mod feedback;
 pub mod h264;
 mod publisher;
 mod receive;
@@ -14,6 +16,8 @@ mod sdp;
 mod sender;
 mod stamp;
 mod subscriber;
+
+use std::time::Instant;
 
 pub use publisher::{PublishedAudio, PublishedTracks, PublishedVideo, PublisherPeer};
 pub use receive::{RECEIVE_CAPACITY, ReceivedPacket};
@@ -52,10 +56,23 @@ pub enum PeerEvent {
     Candidate(String),
     /// It changed its state.
     State(PeerState),
+    /// The server told what became of packets of ours; only of video, and only where it has agreed to tell.
+    Feedback(Vec<Fate>),
+}
+
+/// What became of one packet of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fate {
+    /// When it left.
+    pub departure: Instant,
+    /// Length of the RTP packet, without what SRTP, UDP and IP add.
+    pub bytes: usize,
+    /// When it arrived, in µs of the server's clock, whose zero is unknown; None: it was lost.
+    pub arrival_us: Option<i64>,
 }
 
 /// Events of both connections on their way to the session; a full queue loses candidates and states, which
-/// the session's deadlines then notice. A connection makes about 20.
+/// the session's deadlines then notice. A connection makes about 20, and up to 20 reports a second.
 pub const EVENT_CAPACITY: usize = 256;
 
 /// A STUN or TURN server.

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rand::RngExt;
 use rtc::interceptor::{NackResponderBuilder, Slot};
@@ -17,6 +18,7 @@ use webrtc::rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit,
 use super::burst::Burst;
 use super::connection::Connection;
 use super::engine::{self, AUDIO_LEVEL_URI};
+use super::feedback::Feedback;
 use super::sender::{AudioSender, RtpOut, VideoSender};
 use super::stamp::{Labels, OnKeyframeRequest, Stamp};
 use super::{PeerError, PeerEvent, PeerSettings, Side};
@@ -61,6 +63,7 @@ pub struct PublisherPeer {
     connection: Connection,
     labels: Labels,
     burst: Burst,
+    sent: Arc<AtomicU64>,
     layers: Vec<Layer>,
     video: Option<Attached>,
     audio: Option<Attached>,
@@ -87,15 +90,16 @@ impl PublisherPeer {
                 on_keyframe_request(*layer);
             }
         });
-        let (labels, burst) = (Labels::default(), Burst::default());
+        let (labels, burst, sent) = (Labels::default(), Burst::default(), Arc::new(AtomicU64::new(0)));
         let registry = Registry::new()
-            // Nearest to the wire, so that retransmissions pass it too.
+            // Nearest to the wire, so that retransmissions pass them too.
+            .with(Slot::from(400), Feedback::new(sent.clone(), events.clone()))
             .with(Slot::from(500), Stamp::new(labels.clone(), on_keyframe_request))
             .with(Slot::NackResponder, NackResponderBuilder::new().with_size(512).build())
             // Nearest to us, so that all others see every packet.
             .with(Slot::from(14_000), burst.release());
         let connection = Connection::new(Side::Publisher, settings, registry, events).await?;
-        let mut peer = PublisherPeer { connection, labels, burst, layers, video: None, audio: None };
+        let mut peer = PublisherPeer { connection, labels, burst, sent, layers, video: None, audio: None };
         if let Some(video) = &tracks.video {
             let attached =
                 peer.attach(&video.cid, RtpCodecKind::Video, engine::h264(), video_streams).await?;
@@ -175,6 +179,11 @@ impl PublisherPeer {
     /// [`PeerError::Candidate`] when it is no JSON.
     pub async fn add_candidate(&self, json: &str) -> Result<(), PeerError> {
         self.connection.add_candidate(json).await
+    }
+
+    /// How many packets have left so far whose fate the server tells.
+    pub fn packets_sent(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
     }
 
     /// Where pictures go in; None without a camera.

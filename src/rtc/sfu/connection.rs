@@ -20,6 +20,9 @@ pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(1);
 /// message takes as many again.
 const STUN_TURNS: usize = 8;
 
+/// Turns of the library's clockwork at once while it says that it is due. More: the others come first.
+const DUE_TURNS: usize = 64;
+
 /// One connection.
 pub struct Connection {
     /// The library's side of it.
@@ -123,8 +126,28 @@ impl Connection {
         self.drain(key, now, port, events, traffic);
     }
 
-    /// Empties the library: sends, and collects events.
+    /// Empties the library: sends, and collects events. With bandwidth estimation it lets out one packet a turn.
     pub(super) fn drain(
+        &mut self,
+        key: ConnectionKey,
+        now: Instant,
+        port: &UdpPort,
+        events: &mut Vec<(ConnectionKey, Event)>,
+        traffic: &mut Traffic,
+    ) {
+        for _ in 0..DUE_TURNS {
+            self.poll(key, now, port, events, traffic);
+            if self.closed || self.wake_at > now {
+                return;
+            }
+            if !matches!(guard(|| self.rtc.handle_input(Input::Timeout(now))), Ok(Ok(()))) {
+                self.closed = true;
+            }
+        }
+        self.poll(key, now, port, events, traffic);
+    }
+
+    fn poll(
         &mut self,
         key: ConnectionKey,
         now: Instant,

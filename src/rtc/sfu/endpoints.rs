@@ -8,6 +8,8 @@ use str0m::rtp::{RtpWrite, Ssrc};
 use str0m::{Candidate, Event};
 use tracing::debug;
 
+use crate::base::units::Bitrate;
+
 use super::connection::{Connection, LONGEST_WAIT, Traffic};
 use super::guard::guard;
 use super::settings::{self, Codecs};
@@ -69,8 +71,7 @@ impl Endpoints {
         let mut rtc = match role {
             Role::Publisher => settings::publisher(&self.codecs, now),
             Role::Subscriber => settings::subscriber(&self.codecs, now),
-            // What may be received may be sent; nothing more is needed for the other way.
-            Role::Both => settings::publisher(&self.codecs, now),
+            Role::Both => settings::both(&self.codecs, now),
         };
         for address in addresses::candidates(self.node_ip, self.port.port(), self.port.is_ipv6()) {
             match Candidate::host(address, "udp") {
@@ -142,6 +143,15 @@ impl Endpoints {
             self.dirty.push(key);
         }
         true
+    }
+
+    /// Has a subscriber's estimator look for `desired`, by probing when it is more than is known to fit.
+    pub fn look_for(&mut self, key: ConnectionKey, desired: Bitrate) {
+        if let Some(connection) = self.connections.get_mut(&key) {
+            let desired = str0m::bwe::Bitrate::bps(u64::from(desired.as_bps()));
+            connection.rtc.bwe().set_bitrate(str0m::bwe::Bitrate::ZERO, desired);
+            self.touch(key);
+        }
     }
 
     /// Waits for the socket.

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use str0m::bwe::Bitrate;
 use str0m::format::{Codec, CodecConfig, PayloadParams};
 use str0m::media::Pt;
 use str0m::rtp::{Extension, ExtensionMap};
@@ -63,8 +64,28 @@ const AUDIO_CACHE_PACKETS: usize = 16;
 /// How often the library counts NACKs for us.
 const STATS_INTERVAL: Duration = Duration::from_secs(5);
 
+/// Where the estimate of a subscriber's bandwidth begins; probing takes it from there within a second.
+const INITIAL_ESTIMATE: Bitrate = Bitrate::kbps(1000);
+
 /// A connection that receives what a client publishes.
 pub fn publisher(codecs: &Codecs, now: Instant) -> Rtc {
+    common(codecs).set_extension_map(publishing()).build(now)
+}
+
+/// A connection that sends a subscriber what others publish. Its bandwidth is estimated from transport-wide feedback
+/// (draft-holmer-rmcat-transport-wide-cc-extensions), or by the client from the sending times (REMB).
+pub fn subscriber(codecs: &Codecs, now: Instant) -> Rtc {
+    common(codecs).set_extension_map(subscribing()).enable_bwe(Some(INITIAL_ESTIMATE)).build(now)
+}
+
+/// A connection that does both.
+pub fn both(codecs: &Codecs, now: Instant) -> Rtc {
+    let mut extensions = publishing();
+    extensions.set(2, Extension::AbsoluteSendTime);
+    common(codecs).set_extension_map(extensions).enable_bwe(Some(INITIAL_ESTIMATE)).build(now)
+}
+
+fn publishing() -> ExtensionMap {
     let mut extensions = ExtensionMap::empty();
     extensions.set(1, Extension::AudioLevel);
     extensions.set(3, Extension::TransportSequenceNumber);
@@ -72,17 +93,17 @@ pub fn publisher(codecs: &Codecs, now: Instant) -> Rtc {
     extensions.set(10, Extension::RtpStreamId);
     extensions.set(11, Extension::RepairedRtpStreamId);
     extensions.set(13, Extension::VideoOrientation);
-    common(codecs).set_extension_map(extensions).build(now)
+    extensions
 }
 
-/// A connection that sends a subscriber what others publish. No transport-wide feedback: nothing estimates the
-/// bandwidth from it yet.
-pub fn subscriber(codecs: &Codecs, now: Instant) -> Rtc {
+fn subscribing() -> ExtensionMap {
     let mut extensions = ExtensionMap::empty();
     extensions.set(1, Extension::AudioLevel);
+    extensions.set(2, Extension::AbsoluteSendTime);
+    extensions.set(3, Extension::TransportSequenceNumber);
     extensions.set(4, Extension::RtpMid);
     extensions.set(13, Extension::VideoOrientation);
-    common(codecs).set_extension_map(extensions).build(now)
+    extensions
 }
 
 fn common(codecs: &Codecs) -> RtcConfig {

@@ -231,8 +231,10 @@ impl Subscriber {
             let Some(wanted) = &slot.wanted else { continue };
             let sends = connection.rtc.media(slot.mid).is_some_and(|media| media.direction().is_sending());
             let mut api = connection.rtc.direct_api();
-            let stream = api.stream_tx_by_mid(slot.mid, None).filter(|_| sends);
-            tracks.extend(stream.map(|stream| (wanted.track, slot.mid, stream.ssrc())));
+            let Some(stream) = api.stream_tx_by_mid(slot.mid, None).filter(|_| sends) else { continue };
+            // The publisher has paced it already; what does not fit is not sent at all, rather than late.
+            stream.set_unpaced(true);
+            tracks.push((wanted.track, slot.mid, stream.ssrc()));
         }
         tracks
     }

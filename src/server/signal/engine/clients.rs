@@ -55,6 +55,7 @@ impl Engine {
             clock: SenderClock::default(),
             wishes: HashMap::new(),
             unwanted: HashSet::new(),
+            bandwidth: Default::default(),
             data_in: HashMap::new(),
             data_open: HashSet::new(),
             data_waiting: VecDeque::new(),

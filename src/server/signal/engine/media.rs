@@ -26,6 +26,8 @@ pub(super) struct Track {
     /// `h264`, as clients name it for dynacast.
     pub codec: String,
     pub mid: Mid,
+    /// A screen, or a window of one.
+    pub screen: bool,
     pub route: Route<Destination>,
 }
 
@@ -80,6 +82,7 @@ impl Engine {
             ssrc: *header.ssrc,
             sequence: *packet.seq_no,
             timestamp: header.timestamp,
+            bytes: packet.payload.len(),
             keyframe: !video || is_keyframe(&stream.params, &packet.payload),
             report,
             arrival: self.at,

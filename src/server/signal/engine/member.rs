@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use tracing::debug;
 
 use super::super::message::{Out, Ticket};
+use super::bandwidth::Bandwidth;
 use crate::media::Layer;
 use crate::room::MemberKey;
 use crate::rtc::sfu::publisher::{Publisher, Source};
@@ -67,6 +68,7 @@ pub(super) struct Member {
     pub wishes: HashMap<String, Wish>,
     /// Track sids that it does not want although it subscribes to everything.
     pub unwanted: HashSet<String>,
+    pub bandwidth: Bandwidth,
     /// The channels that its data comes by; true: reliable.
     pub data_in: HashMap<ChannelId, bool>,
     /// Its channels for data are open.

@@ -2,6 +2,7 @@
 //!
 //! | file | what |
 //! |---|---|
+//! | `bandwidth` | what each subscriber's network carries |
 //! | `clients` | joining, resuming, leaving |
 //! | `signals` | what clients say |
 //! | `publishing` | tracks come and go |
@@ -12,6 +13,7 @@
 //! | `upkeep` | timeouts, snapshots |
 //! | `member`, `reply` | a participant's state; the messages sent to it |
 
+mod bandwidth;
 mod clients;
 mod data;
 mod media;
@@ -197,6 +199,7 @@ impl Engine {
             match event {
                 RtcEvent::RtpPacket(packet) => self.packet(key, packet),
                 RtcEvent::Connected => self.connected(key, role),
+                RtcEvent::EgressBitrateEstimate(kind) => self.bandwidth_estimated(key, role, &kind),
                 RtcEvent::KeyframeRequest(request) => self.keyframe_wanted(key, request.mid),
                 RtcEvent::ChannelOpen(channel, label) => self.channel_open(key, role, channel, &label),
                 RtcEvent::ChannelData(data) => self.channel_data(key, role, &data),

@@ -114,7 +114,10 @@ impl Engine {
             }
         }
         let info = info.clone();
-        let route = if offer.video { Route::video(offer.simulcast, sizes(&info)) } else { Route::audio() };
+        let mut route =
+            if offer.video { Route::video(offer.simulcast, sizes(&info)) } else { Route::audio() };
+        route.set_announced(bitrates(&info));
+        route.set_muted(info.muted);
         let (room, identity, publisher_sid) =
             (member.room.clone(), member.identity.clone(), member.sid.clone());
         info!(
@@ -127,7 +130,9 @@ impl Engine {
         );
         let publisher = key;
         let (sid, codec) = (info.sid.clone(), codec_name(&info.mime_type));
-        let new = Track { room: room.clone(), publisher, publisher_sid, sid, codec, mid: offer.mid, route };
+        let screen = info.source == proto::TrackSource::ScreenShare as i32;
+        let (room_name, mid) = (room.clone(), offer.mid);
+        let new = Track { room: room_name, publisher, publisher_sid, sid, codec, mid, screen, route };
         self.tracks.insert(track, new);
         if let Some(participant) = self.rooms.get_mut(&room).and_then(|r| r.participant_mut(key)) {
             participant.tracks.push(info.clone());
@@ -237,6 +242,17 @@ fn sizes(info: &proto::TrackInfo) -> LayerSizes {
         }
     }
     sizes
+}
+
+fn bitrates(info: &proto::TrackInfo) -> [Option<u32>; 3] {
+    let mut bitrates = [None; 3];
+    #[allow(deprecated)] // As above.
+    for layer in &info.layers {
+        if let Some(known) = Layer::from_quality(layer.quality).filter(|_| layer.bitrate > 0) {
+            bitrates[known.index()] = Some(layer.bitrate);
+        }
+    }
+    bitrates
 }
 
 /// As LiveKit writes it.

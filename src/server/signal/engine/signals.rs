@@ -142,7 +142,10 @@ impl Engine {
         let Some(own) = member.publications.iter_mut().find(|own| own.info.sid == sid) else { return };
         change(&mut own.info);
         let silent = own.info.muted && !own.is_video();
-        let room = member.room.clone();
+        let (room, muted) = (member.room.clone(), own.info.muted);
+        if let Some(track) = own.bound.and_then(|(_, track)| self.tracks.get_mut(&track)) {
+            track.route.set_muted(muted);
+        }
         if silent && let Some(speakers) = self.speakers.get_mut(&room) {
             speakers.mute(key);
         }

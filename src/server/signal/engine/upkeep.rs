@@ -34,6 +34,7 @@ impl Engine {
                 None => {}
             }
         }
+        self.share_bandwidth();
         self.refresh_tracks();
         self.judge_speakers();
         self.set_stages();

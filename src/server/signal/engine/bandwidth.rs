@@ -1,0 +1,160 @@
+//! What each subscriber's network can carry, and which layers it gets for it.
+
+use std::collections::HashMap;
+
+use livekit_protocol as proto;
+use proto::signal_response::Message as Response;
+use str0m::bwe::BweKind;
+use tracing::{debug, info, trace};
+
+use super::Engine;
+use crate::base::units::Bitrate;
+use crate::room::MemberKey;
+use crate::rtc::sfu::Role;
+use crate::sfu::{Allocator, Demand, Share};
+
+/// Set aside for each audio track that is sent, before any video: audio is never held back.
+const AUDIO_BPS: u32 = 40_000;
+/// Audio tracks that are sent at once at most, as far as bandwidth is set aside for them.
+const AUDIO_TRACKS: u32 = 5;
+
+/// One subscriber's bandwidth.
+#[derive(Debug, Default)]
+pub(super) struct Bandwidth {
+    /// Of the connection's own estimator, from transport-wide feedback; None until it has learned something.
+    estimate: Option<Bitrate>,
+    /// It has begun: the first figure is only where it begins.
+    begun: bool,
+    /// What the client itself estimates (REMB); used when it sends no transport-wide feedback.
+    remb: Option<Bitrate>,
+    allocator: Allocator<u64>,
+    told: Option<Bitrate>,
+}
+
+impl Bandwidth {
+    /// None: nothing is known, so nothing is held back.
+    pub fn capacity(&self) -> Option<Bitrate> {
+        self.estimate.or(self.remb)
+    }
+
+    fn learn(&mut self, kind: &BweKind) {
+        let bitrate = |estimate: &str0m::bwe::Bitrate| {
+            Bitrate::bps(u32::try_from(estimate.as_u64()).unwrap_or(u32::MAX))
+        };
+        match kind {
+            BweKind::Twcc { estimate, can_probe: true } if self.begun => {
+                self.estimate = Some(bitrate(estimate))
+            }
+            BweKind::Twcc { can_probe, .. } => {
+                self.begun = *can_probe;
+                self.estimate = None;
+            }
+            BweKind::Remb { estimate, .. } => self.remb = Some(bitrate(estimate)),
+            _ => {}
+        }
+    }
+}
+
+/// What is sent to one subscriber.
+#[derive(Default)]
+struct Load {
+    /// Screen share before cameras, then the older first.
+    videos: Vec<(bool, Demand<u64>)>,
+    audio_tracks: u32,
+}
+
+impl Engine {
+    /// The estimate of a subscriber's bandwidth changed.
+    pub(super) fn bandwidth_estimated(&mut self, key: MemberKey, role: Role, kind: &BweKind) {
+        if let Some(member) = self.members.get_mut(&key).filter(|_| role != Role::Publisher) {
+            trace!(identity = member.identity, ?kind, "an estimate");
+            member.bandwidth.learn(kind);
+        }
+    }
+
+    /// Shares every subscriber's bandwidth anew among the videos that it gets.
+    pub(super) fn share_bandwidth(&mut self) {
+        for (key, load) in self.loads() {
+            let (shares, paused) = self.share_of(key, load);
+            self.apply(key, &shares);
+            self.tell_paused(key, &paused);
+        }
+    }
+
+    fn loads(&mut self) -> HashMap<MemberKey, Load> {
+        let mut loads: HashMap<MemberKey, Load> = HashMap::new();
+        for (key, track) in &mut self.tracks {
+            let rates = track.route.rates(self.at);
+            for subscriber in track.route.subscribers().iter().filter(|subscriber| subscriber.ready) {
+                let load = loads.entry(subscriber.to.member).or_default();
+                if !track.route.is_video() {
+                    load.audio_tracks += 1;
+                } else if let Some(wanted) = track.route.wanted(subscriber) {
+                    load.videos.push((!track.screen, Demand { key: *key, wanted, rates }));
+                }
+            }
+        }
+        loads
+    }
+
+    /// The new shares, and the tracks that are paused or go on now.
+    fn share_of(&mut self, key: MemberKey, mut load: Load) -> (Vec<Share<u64>>, Vec<(u64, bool)>) {
+        let Some(member) = self.members.get_mut(&key) else { return Default::default() };
+        load.videos.sort_by_key(|(camera, demand)| (*camera, demand.key));
+        let demands: Vec<Demand<u64>> = load.videos.into_iter().map(|(_, demand)| demand).collect();
+        let audio = load.audio_tracks.min(AUDIO_TRACKS) * AUDIO_BPS;
+        let bandwidth = &mut member.bandwidth;
+        let known = bandwidth.capacity();
+        let video = known.map(|known| Bitrate::bps(known.as_bps().saturating_sub(audio)));
+        let shares = bandwidth.allocator.allocate(video, &demands, self.at).to_vec();
+        let target = bandwidth.allocator.target(&demands, Bitrate::bps(audio), known.is_some(), self.at);
+        if bandwidth.told != Some(target.desired) {
+            bandwidth.told = Some(target.desired);
+            self.endpoints.look_for(member.subscriber.key, target.desired);
+        }
+        let was = |track: u64| {
+            let route = self.tracks.get(&track).map(|track| &track.route)?;
+            route.subscribers().iter().find(|subscriber| subscriber.to.member == key)?.ceiling
+        };
+        let changed = shares.iter().filter(|share| was(share.key) != share.layer);
+        let paused = changed
+            .inspect(|share| {
+                let (identity, estimate) = (&member.identity, known.map(Bitrate::as_bps));
+                debug!(identity, track = share.key, estimate, layer = ?share.layer, "another layer fits");
+            })
+            .filter(|share| was(share.key).is_none() != share.layer.is_none())
+            .map(|share| (share.key, share.layer.is_none()))
+            .collect();
+        (shares, paused)
+    }
+
+    fn apply(&mut self, key: MemberKey, shares: &[Share<u64>]) {
+        for share in shares {
+            let Some(track) = self.tracks.get_mut(&share.key) else { continue };
+            if let Some(subscriber) = track.route.subscriber_mut(|to| to.member == key) {
+                subscriber.ceiling = share.layer;
+            }
+        }
+    }
+
+    fn tell_paused(&mut self, key: MemberKey, changes: &[(u64, bool)]) {
+        let Some(member) = self.members.get_mut(&key).filter(|_| !changes.is_empty()) else { return };
+        let state = |paused| match paused {
+            true => proto::StreamState::Paused,
+            false => proto::StreamState::Active,
+        };
+        let stream_states = changes
+            .iter()
+            .filter_map(|(track, paused)| {
+                let track = self.tracks.get(track)?;
+                info!(identity = member.identity, track = track.sid, paused, "a video for want of bandwidth");
+                Some(proto::StreamStateInfo {
+                    participant_sid: track.publisher_sid.clone(),
+                    track_sid: track.sid.clone(),
+                    state: state(*paused) as i32,
+                })
+            })
+            .collect();
+        member.send(Response::StreamStateUpdate(proto::StreamStateUpdate { stream_states }));
+    }
+}

@@ -1,0 +1,131 @@
+//! Subscribers behind bad networks: a seeded relay between a client and the room server.
+// Real processes take real time, and a test that cannot go on may panic.
+#![allow(clippy::disallowed_methods)]
+
+mod rooms;
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use rooms::RoomServer;
+use rooms::client::{Client, Doing, FPS, Picture, Seen};
+use rooms::relay::{Gateway, Relay, Way, Weather};
+
+const FULL: u8 = 2;
+const CAMERA: Doing = Doing { video: true, audio: Some(20) };
+/// Every wait ends after this at the latest.
+const LIMIT: Duration = Duration::from_secs(40);
+
+/// A publisher next to the server and a subscriber behind a relay.
+struct Scene {
+    publisher: Client,
+    subscriber: Client,
+    relay: Relay,
+    _gateway: Gateway,
+    _server: RoomServer,
+}
+
+impl Scene {
+    async fn new(seed: u64) -> Scene {
+        let server = RoomServer::start().await;
+        let relay = Relay::to(server.media(), seed).await;
+        let gateway = Gateway::to(server.address, Way::Relay(relay.port)).await;
+        let publisher = Client::join(&server.ws_url(), &server.token("hall", "camera"), CAMERA).await;
+        let doing = Doing::default();
+        let subscriber = Client::join(&gateway.ws_url(), &server.token("hall", "viewer"), doing).await;
+        Scene { publisher, subscriber, relay, _gateway: gateway, _server: server }
+    }
+
+    /// Waits until `done`; panics with what was seen.
+    async fn until(&self, what: &str, done: impl Fn(&Seen) -> bool) {
+        let waiting = async {
+            while !done(&self.subscriber.seen.lock().expect("seen")) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        if tokio::time::timeout(LIMIT, waiting).await.is_err() {
+            let seen = self.subscriber.seen.lock().expect("seen");
+            panic!("never: {what}; {:?}, {:?}, {:?}", seen.video, seen.states, self.relay.passed());
+        }
+    }
+
+    /// The publisher's newest picture.
+    fn now(&self) -> u64 {
+        self.publisher.pictures.load(Ordering::Relaxed)
+    }
+
+    fn pictures(&self) -> Vec<Picture> {
+        self.subscriber.seen.lock().expect("seen").pictures.clone()
+    }
+}
+
+fn shows(layer: u8) -> impl Fn(&Seen) -> bool {
+    move |seen| seen.pictures.iter().rev().take(10).filter(|picture| picture.layer == layer).count() == 10
+}
+
+fn bottleneck(kbps: u64) -> Weather {
+    let queue = Duration::from_millis(300);
+    Weather { bits_per_second: Some(kbps * 1000), queue, ..Weather::default() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn at_a_bottleneck_the_layer_falls_and_comes_back_when_it_ends() {
+    let scene = Scene::new(1).await;
+    scene.until("the full layer", shows(FULL)).await;
+    let begins = scene.now();
+    scene.relay.downstream(bottleneck(600));
+    scene.until("a smaller layer", |seen| shows(1)(seen) || shows(0)(seen)).await;
+    tokio::time::sleep(Duration::from_secs(8)).await;
+    let ends = scene.now();
+    scene.relay.downstream(Weather::default());
+    scene.until("the full layer again", shows(FULL)).await;
+    let pictures = scene.pictures();
+    let within = |p: &&Picture| (begins..ends).contains(&u64::from(p.number));
+    let last_full =
+        pictures.iter().filter(within).filter(|p| p.layer == FULL).map(|p| u64::from(p.number)).max();
+    let back = pictures.iter().find(|p| p.layer == FULL && u64::from(p.number) >= ends).expect("came back");
+    let fell_after = (last_full.unwrap_or(begins) - begins) as f64 / FPS as f64;
+    let came_after = (u64::from(back.number) - ends) as f64 / FPS as f64;
+    eprintln!("fell {fell_after:.1} s after the beginning, came back {came_after:.1} s after the end");
+    let steady: Vec<&Picture> =
+        pictures.iter().filter(within).filter(|p| u64::from(p.number) >= begins + 5 * FPS).collect();
+    assert!(steady.iter().all(|p| p.layer < FULL), "it does not flap");
+    let whole = steady.iter().filter(|p| p.packets.0 == p.packets.1).count();
+    assert!(whole * 100 >= steady.len() * 95, "{whole} of {} pictures are whole", steady.len());
+    assert!(scene.subscriber.seen.lock().expect("seen").states.is_empty(), "never paused");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_not_even_the_smallest_layer_fits_video_pauses_and_the_voice_goes_on() {
+    let scene = Scene::new(2).await;
+    scene.until("the full layer", shows(FULL)).await;
+    scene.relay.downstream(bottleneck(130));
+    scene.until("told to be paused", |seen| seen.states.last().is_some_and(|(_, paused)| *paused)).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let (before, began) = (scene.subscriber.seen.lock().expect("seen").audio, scene.now());
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    let (heard, spoken) =
+        (scene.subscriber.seen.lock().expect("seen").audio - before, (scene.now() - began) * 50 / FPS);
+    assert!(heard * 100 >= spoken * 90, "{heard} of {spoken} packets of sound");
+    scene.relay.downstream(Weather::default());
+    scene.until("told to go on", |seen| seen.states.last().is_some_and(|(_, paused)| !*paused)).await;
+    scene.until("the full layer again", shows(FULL)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn five_percent_loss_and_jitter_are_repaired() {
+    let scene = Scene::new(3).await;
+    scene.until("the full layer", shows(FULL)).await;
+    let weather = Weather { loss: 0.05, jitter: Duration::from_millis(50), ..Weather::default() };
+    scene.relay.downstream(weather);
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let pictures = scene.pictures();
+    // The newest may still be on their way.
+    let settled: Vec<&Picture> = pictures.iter().rev().skip(15).take(250).collect();
+    let whole = settled.iter().filter(|p| p.packets.0 >= p.packets.1).count();
+    let (down, _) = scene.relay.passed();
+    let full = settled.iter().filter(|p| p.layer == FULL).count();
+    eprintln!("{whole} of {} pictures whole, {full} of the full layer, {down:?}", settled.len());
+    assert!(down.lost > 50);
+    assert!(whole * 100 >= settled.len() * 97, "{whole} of {} pictures are whole", settled.len());
+}
