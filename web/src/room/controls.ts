@@ -64,9 +64,7 @@ export class Controls {
       else if (device === "camera") await local.setCameraEnabled(on);
       else await local.setScreenShareEnabled(on, { audio: true, selfBrowserSurface: "exclude" });
     } catch (error) {
-      // Whoever closes the browser's own choice of screens knows that nothing is shared.
-      const changedMind = device === "screen" && error instanceof DOMException && error.name === "NotAllowedError";
-      if (!changedMind) this.fail(deviceErrorOf(device, error));
+      if (!(device === "screen" && changedMind(error))) this.fail(deviceErrorOf(device, error));
     } finally {
       this.pending.delete(device);
       this.render();
@@ -87,6 +85,11 @@ export class Controls {
     }
     byId("toggle-screen").hidden = typeof navigator.mediaDevices?.getDisplayMedia !== "function";
   }
+}
+
+/** Whoever closes the browser's own choice of screens knows that nothing is shared; a refusal by the system is told. */
+function changedMind(error: unknown): boolean {
+  return error instanceof DOMException && error.name === "NotAllowedError" && !/system/i.test(error.message);
 }
 
 /** An icon and words, and a small number that the label says too; touches the page only when they differ. */
