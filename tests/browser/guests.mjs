@@ -8,7 +8,7 @@ const require = createRequire(process.env.ROOMD_TEST_NODE_MODULES + '/');
 const { chromium } = require('playwright-core');
 const axe = readFileSync(require.resolve('axe-core/axe.min.js'), 'utf8');
 export const wish = JSON.parse(process.argv[2]);
-const patience = { timeout: 20_000 };
+const patience = { timeout: 60_000 };
 
 export const LAPTOP = { viewport: { width: 1366, height: 768 } };
 export const PHONE = { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, isMobile: true, hasTouch: true };
