@@ -30,4 +30,5 @@ mod recording;
 mod room_page;
 mod roomd;
 mod service;
+mod webhooks;
 mod world;
