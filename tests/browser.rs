@@ -6,6 +6,8 @@ mod rooms;
 
 use std::time::Duration;
 
+use roomd::rtc::sfu::Codecs;
+use rooms::relay::{Gateway, Way};
 use rooms::{RoomServer, run_script, tool};
 
 const MODULES: &str = "ROOMD_TEST_NODE_MODULES";
@@ -64,4 +66,52 @@ async fn changes(connections: &str) {
     assert!(owner.starts_with(result["publisher"].as_str().expect("publisher")), "{owner}");
     assert_eq!(result["same_stay"], true);
     assert_eq!(result["reason"], 2, "DUPLICATE_IDENTITY");
+}
+
+/// Both pages through `url` for 8 s; they must decode at least 98 % of each other's frames.
+async fn call(url: &str, server: &RoomServer, modules: &str, envs: &[(&str, &str)]) -> serde_json::Value {
+    let (a, b) = (server.token("lobby", "anna"), server.token("lobby", "bert"));
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/browser/call.mjs");
+    let arguments = [script, url, &a, &b, "8"];
+    let envs: Vec<_> = envs.iter().copied().chain([("NODE_MODULES", modules)]).collect();
+    let result = run_script("node", &arguments, &envs, Duration::from_secs(90)).await;
+    for page in ["a", "b"] {
+        let (sent, decoded) = (result[page]["sent"].as_f64(), result[page]["decoded"].as_f64());
+        let share = decoded.unwrap() / sent.unwrap();
+        assert!(share >= 0.98, "{page} decoded {decoded:?} of {sent:?} frames: {result:#}");
+    }
+    result
+}
+
+async fn codec(codec: &str) {
+    let Some(modules) = tool(MODULES, WHAT) else { return };
+    let _alone = ALONE.lock().await;
+    let server = RoomServer::start_with(Codecs::parse(["opus", codec]).expect("a codec")).await;
+    let envs = [("CODEC", codec), ("SIZE", "640x360")];
+    let result = call(&server.http_url(), &server, &modules, &envs).await;
+    eprintln!("{result:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn vp8_simulcast_is_decoded() {
+    codec("vp8").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn vp9_is_decoded() {
+    codec("vp9").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn av1_is_decoded() {
+    codec("av1").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_whose_network_lets_no_udp_through_call_by_tcp() {
+    let Some(modules) = tool(MODULES, WHAT) else { return };
+    let _alone = ALONE.lock().await;
+    let server = RoomServer::start().await;
+    let gateway = Gateway::to(server.address, Way::Tcp).await;
+    call(&gateway.http_url(), &server, &modules, &[("SIZE", "640x360")]).await;
 }

@@ -15,9 +15,8 @@ use crate::playback::Sink;
 pub(super) const STATE_DIR: &str = "/var/lib/roomd";
 
 /// Keys of the contract that later versions act upon.
-const LATER: [(&str, &str); 10] = [
+const LATER: [(&str, &str); 9] = [
     ("control", "cpu_budget"),
-    ("server", "rtc_tcp"),
     ("server", "webhook_urls"),
     ("mqtt", "home_assistant"),
     ("recording", "max_total"),
@@ -197,19 +196,20 @@ fn server(reader: &mut Reader, credentials: Option<&Path>) -> Option<ServerSetti
         _ => text.parse::<IpAddr>().ok().map(Some),
     });
     let codecs =
-        reader.get("server", "codecs", "a list of \"opus\", \"h264\" and \"vp8\"", |value, environment| {
+        reader.get("server", "codecs", "a list of \"opus\", \"h264\", \"vp8\", \"vp9\" and \"av1\"", |value, environment| {
             let texts: Vec<&str> = match value {
                 toml::Value::Array(items) => items.iter().map(toml::Value::as_str).collect::<Option<_>>()?,
                 toml::Value::String(text) if environment => text.split(',').map(str::trim).collect(),
                 _ => return None,
             };
-            let known = |text: &&str| matches!(*text, "opus" | "h264" | "vp8");
+            let known = |text: &&str| matches!(*text, "opus" | "h264" | "vp8" | "vp9" | "av1");
             texts.iter().all(known).then(|| texts.into_iter().map(str::to_owned).collect::<Vec<_>>())
         });
     let settings = ServerSettings {
         listen,
         listen_tls: listen_tls.unwrap_or_else(|| Some(SocketAddr::from(([0, 0, 0, 0], 7443)))),
         rtc_udp: reader.number("server", "rtc_udp", 0..=65535, 7882) as u16,
+        rtc_tcp: reader.number("server", "rtc_tcp", 0..=65535, 7881) as u16,
         node_ip: node_ip.flatten(),
         codecs: codecs.unwrap_or_else(|| vec!["opus".to_owned(), "h264".to_owned()]),
         keys_file: secret_file(reader, credentials, "server", "keys_file"),

@@ -24,13 +24,13 @@ pub enum ServingError {
     #[error(transparent)]
     Keys(#[from] keys::KeysFileError),
     /// `server.codecs`.
-    #[error("server.codecs: {given} given; one video codec is needed at least: h264")]
+    #[error("server.codecs: {given} given; one video codec is needed at least: h264, vp8, vp9 or av1")]
     Codecs {
         /// As configured.
         given: String,
     },
-    /// The UDP port or the thread of the rooms.
-    #[error("server.rtc_udp: {0}")]
+    /// The ports for media or the thread of the rooms.
+    #[error(transparent)]
     Rooms(#[from] signal::StartError),
     /// A listener or a certificate.
     #[error(transparent)]
@@ -86,7 +86,8 @@ impl Serving {
         let codecs = Codecs::parse(server.codecs.iter().map(String::as_str))
             .ok_or_else(|| ServingError::Codecs { given: server.codecs.join(", ") })?;
         let node_ip = server.node_ip.map_or(NodeIp::Auto, NodeIp::Fixed);
-        let config = signal::Config { rtc_udp: server.rtc_udp, node_ip, codecs };
+        let (rtc_udp, rtc_tcp) = (server.rtc_udp, server.rtc_tcp);
+        let config = signal::Config { rtc_udp, rtc_tcp, node_ip, codecs };
         let rooms = signal::start(config, shutdown.clone())?;
         let rtc = signal::routes(rooms.clone(), keys.clone()).merge(api::routes(rooms.clone(), keys.clone()));
         let certificates = match &settings.tls.files {

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use str0m::format::{Codec, PayloadParams};
 use str0m::media::{Mid, Pt, Rid};
-use str0m::rtp::{ExtensionValues, RtpPacket, RtpWrite, Ssrc};
+use str0m::rtp::{ExtensionValues, RtpPacket, RtpWrite, Ssrc, Vp8Descriptor, Vp8Patch};
 
 use super::super::Counters;
 use super::member::Stream;
@@ -14,8 +14,8 @@ use crate::media::Layer;
 use crate::room::MemberKey;
 use crate::rtc::sfu::publisher::Source;
 use crate::rtc::sfu::subscriber::Subscriber;
-use crate::rtc::sfu::{ConnectionKey, Endpoints, settings};
-use crate::sfu::{Incoming, Route, SenderReport, keyframe};
+use crate::rtc::sfu::{ConnectionKey, Endpoints, dependency, settings};
+use crate::sfu::{Incoming, PictureIds, Route, SenderReport, keyframe};
 
 /// A published track.
 pub(super) struct Track {
@@ -77,12 +77,17 @@ impl Engine {
             timestamp: info.rtp_time.numer() as u32,
         });
         let video = track.route.is_video();
+        let vp8 = match stream.params.spec().codec {
+            Codec::Vp8 => Vp8Descriptor::parse(&packet.payload).ok(),
+            _ => None,
+        };
         let incoming = Incoming {
             layer: stream.layer,
             ssrc: *header.ssrc,
             sequence: *packet.seq_no,
             timestamp: header.timestamp,
             bytes: packet.payload.len(),
+            picture: vp8.as_ref().map(picture_ids),
             keyframe: !video || is_keyframe(&stream.params, &packet.payload),
             report,
             arrival: self.at,
@@ -97,7 +102,15 @@ impl Engine {
                 speakers.observe(key, level.unsigned_abs());
             }
         }
-        let extensions = passed_on(&header.ext_vals);
+        if !video && !self.is_audible(key, stream.track, header.ext_vals.audio_level) {
+            return;
+        }
+        let Some(track) = self.tracks.get_mut(&stream.track) else { return };
+        let mut extensions = passed_on(&header.ext_vals);
+        // Elsewhere it would contradict the numbers that are changed on a layer switch.
+        if stream.params.spec().codec == Codec::Av1 {
+            dependency::pass_on(&header.ext_vals, &mut extensions);
+        }
         let endpoints = &mut self.endpoints;
         let mut copies = 0;
         let began = track.route.forward(&incoming, |to, out| {
@@ -107,6 +120,10 @@ impl Engine {
                     .marker(header.marker)
                     .nackable(video)
                     .ext_vals(extensions.clone());
+            let copy = match vp8.zip(out.picture).and_then(|(vp8, ids)| patch(&vp8, ids)) {
+                Some(patch) => copy.vp8_patch(patch),
+                None => copy,
+            };
             copies += u64::from(endpoints.write(to.connection, to.ssrc, copy));
         });
         self.outlets.counters.packets_forwarded.fetch_add(copies, Ordering::Relaxed);
@@ -114,6 +131,21 @@ impl Engine {
             track.route.refresh(self.at);
             self.ask_for_keyframes();
         }
+    }
+
+    /// Whether a packet of sound is passed on: one of the loudest of its room, or of a client that does not say how
+    /// loud it is.
+    fn is_audible(&mut self, key: MemberKey, track: u64, level: Option<i8>) -> bool {
+        let (Some(level), Some(member)) = (level, self.members.get(&key)) else { return true };
+        if !self.loudest.contains_key(&member.room) {
+            self.loudest.insert(member.room.clone(), Default::default());
+        }
+        let Some(loudest) = self.loudest.get_mut(&member.room) else { return true };
+        let audible = loudest.hears(track, level.unsigned_abs(), self.at);
+        if !audible && let Some(track) = self.tracks.get_mut(&track) {
+            track.route.interrupt();
+        }
+        audible
     }
 
     /// Where packets of `ssrc` go; learned at its first packet.
@@ -200,8 +232,34 @@ fn is_keyframe(params: &PayloadParams, payload: &[u8]) -> bool {
     match params.spec().codec {
         Codec::H264 => keyframe::h264(payload),
         Codec::Vp8 => keyframe::vp8(payload),
+        Codec::Vp9 => keyframe::vp9(payload),
+        Codec::Av1 => keyframe::av1(payload),
         _ => true,
     }
+}
+
+fn picture_ids(vp8: &Vp8Descriptor) -> PictureIds {
+    PictureIds {
+        picture: vp8.picture_id().unwrap_or_default(),
+        base_layer: vp8.tl0_pic_idx().unwrap_or_default(),
+        key: vp8.key_idx().unwrap_or_default(),
+    }
+}
+
+/// The subscriber's numbers in place of the publisher's, as far as there are any. None: leave it as it is; a picture
+/// number of 7 bits cannot take one of ours.
+fn patch(vp8: &Vp8Descriptor, ids: PictureIds) -> Option<Vp8Patch> {
+    let mut patch = vp8.patch();
+    if vp8.picture_id().is_some() {
+        patch = patch.picture_id(ids.picture);
+    }
+    if vp8.tl0_pic_idx().is_some() {
+        patch = patch.tl0_pic_idx(ids.base_layer);
+    }
+    if vp8.key_idx().is_some() {
+        patch = patch.key_idx(ids.key);
+    }
+    patch.build().ok()
 }
 
 /// What of a publisher's header extensions a subscriber may see. MID and RID are the publisher's own.

@@ -37,6 +37,7 @@ impl Engine {
         self.share_bandwidth();
         self.refresh_tracks();
         self.judge_speakers();
+        self.judge_connections();
         self.set_stages();
         for event in self.rooms.sweep(self.at) {
             if let Event::RoomFinished { room, .. } = &event {
