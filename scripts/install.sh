@@ -98,7 +98,7 @@ browser_parts() {
 
 test_parts() {
   run
-  debian chromium espeak-ng iproute2 libnss3-tools procps systemd nginx-light libnginx-mod-rtmp libnginx-mod-stream
+  debian chromium alsa-utils espeak-ng iproute2 libnss3-tools procps systemd nginx-light libnginx-mod-rtmp libnginx-mod-stream
   mkdir -p "$parts"
   python_parts
   film

@@ -1,6 +1,6 @@
 //! The camera's path in real time: pictures as a camera gives them (YUYV, or Motion JPEG) through the very code that
-//! a real one's take, encoded, read by a room and pushed to one RTMP server, with the echo canceller at work; beside
-//! it GStreamer doing the same with the same encoder, without an echo canceller.
+//! a real one's take, encoded, read by a room and pushed to one RTMP server, with the voice processing at work; beside
+//! it GStreamer doing the same with the same encoder, its own RTMP sink and its own WebRTC voice processing.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -45,13 +45,8 @@ pub fn run(film: &Film, source: &Path, rounds: usize) {
         let all = |of: &dyn Fn(&Round) -> f64| spread(rounds.iter().map(of).collect());
         println!("camera, {kind:?}, medians of {} rounds (lowest to highest), % of a core:", rounds.len());
         println!("  ours                            {}", all(&|round| round.ours.total()));
-        println!("  ours without voice              {}", all(&Round::without_voice));
-        println!("  GStreamer (no echo canceller)   {}", all(&|round| round.gstreamer));
+        println!("  GStreamer                       {}", all(&|round| round.gstreamer));
         println!("  ours / GStreamer                {}", all(&|round| round.ours.total() / round.gstreamer));
-        println!(
-            "  ours without voice / GStreamer  {}",
-            all(&|round| round.without_voice() / round.gstreamer)
-        );
         for name in rounds[0].ours.threads.keys() {
             println!("    {name:<29} {}", all(&|round| round.ours.thread(name)));
         }
@@ -63,17 +58,11 @@ struct Round {
     gstreamer: f64,
 }
 
-impl Round {
-    fn without_voice(&self) -> f64 {
-        self.ours.total() - self.ours.thread("voice")
-    }
-}
-
 /// One after the other, so that what else the machine does meets both.
 fn round(clip: &Arc<Clip>, film: &Film, nginx: &Nginx) -> Round {
     let ours = box_of(clip, film, nginx);
     let reading = gstreamer::measure(&clip.reading());
-    let gstreamer = gstreamer::measure(&clip.pipeline(film)) - reading;
+    let gstreamer = gstreamer::measure(&clip.pipeline(film, nginx)) - reading;
     Round { ours, gstreamer }
 }
 
@@ -199,17 +188,22 @@ impl Clip {
         format!("{} ! fakesink", self.source())
     }
 
-    fn pipeline(&self, film: &Film) -> String {
+    fn pipeline(&self, film: &Film, nginx: &Nginx) -> String {
         let decode = if self.kind == Kind::Mjpeg { "! jpegdec" } else { "" };
+        let sound = format!(
+            "filesrc location={} blocksize=1920 \
+             ! rawaudioparse format=pcm pcm-format=s16le sample-rate=48000 num-channels=1 ! identity sync=true",
+            film.sound.display()
+        );
         format!(
             "{} {decode} ! videoconvert ! video/x-raw,format=I420 ! queue ! {} ! tee name=h \
-             flvmux name=f streamable=true ! fakesink h. ! queue ! f. h. ! queue ! rtph264pay ! fakesink \
-             filesrc location={} blocksize=1920 \
-             ! rawaudioparse format=pcm pcm-format=s16le sample-rate=48000 num-channels=1 ! identity sync=true \
-             ! tee name=a a. ! queue ! {} ! queue ! f. a. ! queue ! {} ! rtpopuspay ! fakesink",
+             flvmux name=f streamable=true ! rtmp2sink location={}/gstreamer \
+             h. ! queue ! f. h. ! queue ! rtph264pay ! fakesink \
+             {sound} ! webrtcechoprobe name=p ! fakesink {sound} ! webrtcdsp probe=p ! tee name=a \
+             a. ! queue ! {} ! queue ! f. a. ! queue ! {} ! rtpopuspay ! fakesink",
             self.source(),
             gstreamer::ENCODER,
-            film.sound.display(),
+            nginx.url(),
             gstreamer::AAC,
             gstreamer::OPUS,
         )

@@ -97,12 +97,17 @@ impl Nginx {
         let mut pusher = Pusher::new(config, stream.clone());
         let inside = runtime.enter();
         let to = |number: usize| {
-            let url = LiveUrl::parse(&format!("rtmp://127.0.0.1:{}/live", self.port)).expect("a URL");
+            let url = LiveUrl::parse(&self.url()).expect("a URL");
             Destination { url, key: Key::Given(StreamKey::parse(&format!("k{number}")).expect("a key")) }
         };
         pusher.set((0..destinations).map(to).collect());
         drop(inside);
         Pushing { pusher, runtime }
+    }
+
+    /// Where it takes streams.
+    pub fn url(&self) -> String {
+        format!("rtmp://127.0.0.1:{}/live", self.port)
     }
 
     pub fn start(dir: &Path) -> Nginx {

@@ -4,6 +4,7 @@
 //! beside what was heard at that time.
 
 mod chain;
+mod echo;
 mod played;
 mod stage;
 #[cfg(test)]

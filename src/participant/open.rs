@@ -1,12 +1,15 @@
 //! From a token to the server's first word.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD as URL_SAFE_NO_PAD;
 use rustls::ClientConfig;
 
 use super::TokenSource;
 use super::machine::{Failure, Leave};
+use crate::base::clock;
 use crate::rtc::signal::client::{SignalError, SignalSocket};
 use crate::rtc::signal::proto::signal_response::Message;
 use crate::rtc::signal::proto::{
@@ -16,6 +19,9 @@ use crate::rtc::signal::url::{ConnectQuery, ServerUrl};
 
 /// Longest that a token, and then the server's first word, may take.
 const STEP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Longest part of a token that is read.
+const MAX_CLAIMS_CHARS: usize = 16 << 10;
 
 /// Where the room server is, and how to reach it.
 #[derive(Clone)]
@@ -44,13 +50,21 @@ impl From<SignalError> for OpenError {
     }
 }
 
-/// Joins with a fresh token.
-pub(super) async fn join(server: Server) -> Result<Opened, OpenError> {
-    let trouble = |text: String| OpenError::Failure(Failure::Trouble(text));
-    let token = tokio::time::timeout(STEP_TIMEOUT, server.token.fetch())
-        .await
-        .map_err(|_| trouble("the token took longer than 5 s".into()))?
-        .map_err(|error| trouble(format!("no token: {error}")))?;
+/// Joins with a fresh token; or with `last`, the newest one of the stay before, which the server renews, where
+/// there is no fresh one that is still good.
+pub(super) async fn join(server: Server, last: Option<String>) -> Result<Opened, OpenError> {
+    let fetched = match tokio::time::timeout(STEP_TIMEOUT, server.token.fetch()).await {
+        Ok(fetched) => fetched.map_err(|error| format!("no token: {error}")),
+        Err(_) => Err("the token took longer than 5 s".into()),
+    };
+    let good = |token: &String| expiry(token).is_some_and(|expiry| expiry > clock::wall());
+    let expired = |token: &String| expiry(token).is_some_and(|expiry| expiry <= clock::wall());
+    let token = match (fetched, last.filter(good)) {
+        (Ok(fresh), Some(last)) if expired(&fresh) => last,
+        (Ok(fresh), _) => fresh,
+        (Err(_), Some(last)) => last,
+        (Err(error), None) => return Err(OpenError::Failure(Failure::Trouble(error))),
+    };
     let query = ConnectQuery { auto_subscribe: false, resume: None };
     let socket = SignalSocket::open(&server.url, &query, &token, server.tls).await?;
     first_word(socket, token).await
@@ -68,6 +82,17 @@ pub(super) async fn resume(server: Server, sid: String, token: String) -> Result
         Err(error) => return Err(error.into()),
     };
     first_word(socket, token).await
+}
+
+/// When a token expires (RFC 7519 §4.1.4), unchecked; None where that cannot be read.
+fn expiry(token: &str) -> Option<SystemTime> {
+    #[derive(serde::Deserialize)]
+    struct Claims {
+        exp: u64,
+    }
+    let payload = token.split('.').nth(1).filter(|payload| payload.len() <= MAX_CLAIMS_CHARS)?;
+    let claims: Claims = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()?;
+    SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(claims.exp))
 }
 
 async fn first_word(mut socket: SignalSocket, token: String) -> Result<Opened, OpenError> {
@@ -112,6 +137,19 @@ pub(super) fn leave(request: &LeaveRequest) -> Leave {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_tokens_expiry_is_read_without_its_key_and_nonsense_has_none() {
+        let token = |claims: &str| format!("x.{}.y", URL_SAFE_NO_PAD.encode(claims));
+        let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        assert_eq!(expiry(&token("{\"sub\":\"box\",\"exp\":1700000000}")), Some(at(1_700_000_000)));
+        for bad in ["", "x", "x.y.z", "x.é.z", &token("{}"), &token("{\"exp\":-1}"), &token("{\"exp\":1e99}")]
+        {
+            assert_eq!(expiry(bad), None, "{bad}");
+        }
+        assert_eq!(expiry(&token(&format!("{{\"exp\":1,\"x\":\"{}\"}}", "x".repeat(20_000)))), None);
+        let _ = expiry(&token("{\"exp\":18446744073709551615}"));
+    }
 
     #[test]
     fn a_decision_is_told_from_trouble() {

@@ -38,7 +38,9 @@ pub async fn run(
     let loopback = url.host == "localhost" || url.host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
     let server = Server { url, tls, token: config.token.clone() };
     let context = Arc::new(Context { config, loopback, stream, listener, events: Box::new(events) });
-    Driver { server, context, muted, session: None, opening: None, left: None }.run(shutdown).await
+    Driver { server, context, muted, session: None, last_token: None, opening: None, left: None }
+        .run(shutdown)
+        .await
 }
 
 type Opening = Pin<Box<dyn Future<Output = Result<Opened, OpenError>> + Send>>;
@@ -48,6 +50,8 @@ struct Driver {
     context: Arc<Context>,
     muted: watch::Receiver<bool>,
     session: Option<Session>,
+    /// The newest token of the last session, which the server may have renewed.
+    last_token: Option<String>,
     opening: Option<Opening>,
     left: Option<String>,
 }
@@ -167,7 +171,10 @@ impl Driver {
 
     async fn act(&mut self, action: Action) -> Option<Input> {
         match action {
-            Action::Join => self.opening = Some(Box::pin(open::join(self.server.clone()))),
+            Action::Join => {
+                let join = open::join(self.server.clone(), self.last_token.clone());
+                self.opening = Some(Box::pin(join));
+            }
             Action::Resume => {
                 let Some(session) = &mut self.session else {
                     return Some(Input::Failed(Failure::Gone("no session".into())));
@@ -179,6 +186,7 @@ impl Driver {
             Action::Close { goodbye } => {
                 self.opening = None;
                 if let Some(session) = self.session.take() {
+                    self.last_token = Some(session.credentials().1);
                     session.end(goodbye).await;
                 }
             }

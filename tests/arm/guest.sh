@@ -104,3 +104,20 @@ finish() {
   exit "$status"
 }
 trap finish EXIT
+
+# The box records its camera.
+record_the_camera() {
+  start_roomd box <<CONF
+[camera]
+source = "/dev/video0"
+size = "320x180"
+fps = 10
+[microphone]
+source = "test"
+[speaker]
+sink = "none"
+CONF
+  wait_for "the camera" device_is box camera running
+  order box record on
+  sleep 5
+}

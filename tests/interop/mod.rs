@@ -1,5 +1,6 @@
 //! What a test of the participant needs: a real livekit-server, guests by the Python SDK, and a box that publishes
 //! the test source.
+#![allow(dead_code)]
 
 pub mod proxy;
 pub mod through;
@@ -41,7 +42,7 @@ pub fn token(identity: &str, room: &str, expires_in_s: i64) -> String {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs() as i64;
     let claims = serde_json::json!({
         "iss": KEY, "sub": identity, "nbf": now - 7200, "exp": now + expires_in_s,
-        "video": {"room": room, "roomJoin": true, "roomAdmin": true},
+        "video": {"room": room, "roomJoin": true, "roomAdmin": true, "roomCreate": true},
     });
     let key = jsonwebtoken::EncodingKey::from_secret(SECRET.as_bytes());
     jsonwebtoken::encode(&jsonwebtoken::Header::default(), &claims, &key).unwrap()

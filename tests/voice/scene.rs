@@ -1,25 +1,25 @@
-//! Rooms with a loudspeaker and a microphone: speech by espeak-ng, echo by a made room.
+//! Rooms with a loudspeaker and a microphone: speech by espeak-ng or recorded, echo by a made room.
 
 use std::f32::consts::LN_10;
 use std::io::Write;
 use std::process::{Command, Stdio};
-use std::sync::OnceLock;
 
 /// Samples a second.
 pub const RATE: usize = 48_000;
-/// What the far end says; it says it again every [`EVERY`] samples.
+/// What the far end says; it says it again every [`EVERY`] samples, whole or not.
 const FAR: &str = "Good morning everybody, I hope that you can hear me well. We have four points for today, and I would \
     like to begin with the budget, because it took so long the last time. Please look at the second page of the \
     paper that I sent you yesterday, there you will find the numbers of this spring.";
 const NEAR: &str = "Sorry to interrupt you, but the second page is missing here. Could you send the paper once more? \
     We would also need the old figures beside the new ones, otherwise nobody can compare them.";
 const EVERY: usize = RATE * 31 / 2;
-/// Largest noise of the microphone itself.
-pub const SENSOR_NOISE: f32 = 0.0008;
 const SECONDS: usize = 60;
 /// When somebody speaks at the near end, in seconds: while the far end speaks, and alone.
 pub const DOUBLE_TALK: usize = 34;
 pub const ALONE: usize = 49;
+/// The smallest sound of 16 bits: heard by nobody, but it keeps the canceller from resting, which would change the
+/// delay of the voice amid what is compared.
+const STEP: f32 = 1.5 / 32_768.0;
 
 /// A loudspeaker in a room.
 #[derive(Clone, Copy)]
@@ -32,7 +32,32 @@ pub struct Room {
     pub echo_return_loss: f32,
     /// Whether the loudspeaker distorts.
     pub distorts: bool,
+    /// Largest noise of the microphone itself.
+    pub noise: f32,
+    /// Makes other reflections.
+    pub seed: u64,
 }
+
+/// Who speaks.
+#[derive(Clone, Copy)]
+pub enum Speaker {
+    /// A voice of espeak-ng.
+    Made(&'static str),
+    /// A woman whom the sound cards' tests of alsa-utils have recorded: the files in this order.
+    Recorded(&'static [&'static str]),
+}
+
+/// Who speaks at both ends, and how loud the near end is (RMS; the far end is at 0.1).
+#[derive(Clone, Copy)]
+pub struct Speakers {
+    pub far: Speaker,
+    pub near: Speaker,
+    pub near_level: f32,
+}
+
+/// A man and a woman of espeak-ng.
+pub const MADE: Speakers =
+    Speakers { far: Speaker::Made("en"), near: Speaker::Made("en+f3"), near_level: 0.06 };
 
 /// 60 s: what is played, its echo, and what is said at the near end.
 pub struct Scene {
@@ -43,17 +68,17 @@ pub struct Scene {
 
 impl Scene {
     /// In `room`.
-    pub fn new(room: Room) -> Scene {
-        let (far, near) = speech();
+    pub fn new(room: Room, speakers: Speakers) -> Scene {
+        let (far, near) = (speakers.far.says(FAR, 0.1), speakers.near.says(NEAR, speakers.near_level));
         let mut played = vec![0.0; SECONDS * RATE];
         for start in (0..played.len()).step_by(EVERY) {
-            put(&mut played, start, far);
+            put(&mut played, start, &far);
         }
         // The near end speaks alone then.
-        played[(ALONE - 2) * RATE..].fill(0.0);
+        played[(ALONE - 2) * RATE..].fill(STEP);
         let mut said = vec![0.0; SECONDS * RATE];
-        put(&mut said, DOUBLE_TALK * RATE, near);
-        put(&mut said, ALONE * RATE, near);
+        put(&mut said, DOUBLE_TALK * RATE, &near);
+        put(&mut said, ALONE * RATE, &near);
         Scene { echo: room.echo(&played), played, near: said }
     }
 }
@@ -78,7 +103,7 @@ impl Room {
 
     /// The 500 strongest of an exponentially decaying noise.
     fn taps(&self) -> Vec<(usize, f32)> {
-        let mut noise = Noise(0x2545_f491_4f6c_dd1d);
+        let mut noise = Noise(self.seed);
         let decay = |n: usize| (-3.0 * LN_10 * n as f32 / (self.rt60 * RATE as f32)).exp();
         let length = (self.rt60 * RATE as f32) as usize;
         let mut taps: Vec<(usize, f32)> = (0..length).map(|n| (n, noise.sample() * decay(n))).collect();
@@ -110,37 +135,50 @@ impl Noise {
     }
 }
 
-/// The far end's speech at RMS 0.1 and the near end's at 0.06.
-fn speech() -> &'static (Vec<f32>, Vec<f32>) {
-    static SPEECH: OnceLock<(Vec<f32>, Vec<f32>)> = OnceLock::new();
-    SPEECH.get_or_init(|| (spoken("en", FAR, 0.1), spoken("en+f3", NEAR, 0.06)))
+impl Speaker {
+    /// `text`, or what was recorded, at `level` (RMS).
+    fn says(self, text: &str, level: f32) -> Vec<f32> {
+        let mut samples: Vec<f32> = match self {
+            Speaker::Made(voice) => {
+                let wav = run("espeak-ng", &["-v", voice, "--stdin", "--stdout"], text.as_bytes());
+                samples("-", &wav)
+            }
+            Speaker::Recorded(names) => {
+                let path = |name| format!("/usr/share/sounds/alsa/{name}.wav");
+                names.iter().flat_map(|name| samples(&path(name), &[])).collect()
+            }
+        };
+        assert!(samples.len() > 5 * RATE, "{} samples of speech", samples.len());
+        samples.truncate(EVERY);
+        let scale = level / power(&samples).sqrt();
+        samples.into_iter().map(|sample| sample * scale).collect()
+    }
 }
 
-fn spoken(voice: &str, text: &str, rms: f32) -> Vec<f32> {
-    let run = |program: &str, arguments: &[&str], input: &[u8]| {
-        let mut child = Command::new(program)
-            .args(arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap_or_else(|error| {
-                panic!("{program} does not start ({error}): scripts/install.sh test installs it")
-            });
-        let (mut pipe, input) = (child.stdin.take().expect("piped"), input.to_vec());
-        let feed = std::thread::spawn(move || pipe.write_all(&input));
-        let output = child.wait_with_output().expect("its output is read");
-        feed.join().expect("no panic").expect("it reads its input");
-        assert!(output.status.success(), "{program} failed");
-        output.stdout
-    };
-    let wav = run("espeak-ng", &["-v", voice, "--stdin", "--stdout"], text.as_bytes());
+fn samples(file: &str, input: &[u8]) -> Vec<f32> {
     let raw =
-        run("ffmpeg", &["-v", "error", "-i", "-", "-ar", "48000", "-ac", "1", "-f", "s16le", "-"], &wav);
-    let samples: Vec<f32> =
-        raw.as_chunks::<2>().0.iter().map(|bytes| f32::from(i16::from_le_bytes(*bytes)) / 32_768.0).collect();
-    assert!(samples.len() > 5 * RATE && samples.len() < EVERY, "{} samples of speech", samples.len());
-    let scale = rms / power(&samples).sqrt();
-    samples.into_iter().map(|sample| sample * scale).collect()
+        run("ffmpeg", &["-v", "error", "-i", file, "-ar", "48000", "-ac", "1", "-f", "s16le", "-"], input);
+    raw.as_chunks::<2>().0.iter().map(|bytes| f32::from(i16::from_le_bytes(*bytes)) / 32_768.0).collect()
+}
+
+fn run(program: &str, arguments: &[&str], input: &[u8]) -> Vec<u8> {
+    let mut child = Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|error| {
+            panic!("{program} does not start ({error}): scripts/install.sh test installs it")
+        });
+    let (mut pipe, input) = (child.stdin.take().expect("piped"), input.to_vec());
+    let feed = std::thread::spawn(move || pipe.write_all(&input));
+    let output = child.wait_with_output().expect("its output is read");
+    feed.join().expect("no panic").expect("it reads its input");
+    assert!(
+        output.status.success(),
+        "{program} {arguments:?} failed: scripts/install.sh test installs what it needs"
+    );
+    output.stdout
 }
 
 /// Mean square.

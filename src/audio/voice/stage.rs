@@ -1,12 +1,11 @@
 //! One step of the processing, switched on and off without a click.
 
-use sonora::config::{
-    AdaptiveDigital, EchoCanceller, GainController2, MaxProcessingRate, NoiseSuppression, Pipeline,
-};
+use sonora::config::{AdaptiveDigital, GainController2, MaxProcessingRate, NoiseSuppression, Pipeline};
 use sonora::high_pass_filter::HighPassFilter;
 use sonora::{AudioProcessing, Config, StreamConfig};
 
 use super::BLOCK;
+use super::echo::Canceller;
 use crate::media::AUDIO_RATE;
 
 /// Blocks that a step works before it is heard: it then holds nothing of what was before it.
@@ -30,6 +29,7 @@ pub enum Kind {
 
 enum Work {
     HighPass(HighPassFilter),
+    Echo(Box<Canceller>),
     Processing(Box<AudioProcessing>),
 }
 
@@ -94,10 +94,7 @@ impl Work {
         let mut config = Config { pipeline, ..Config::default() };
         match kind {
             Kind::HighPass => return Work::HighPass(HighPassFilter::new(AUDIO_RATE as i32, 1)),
-            Kind::Echo => {
-                let own = EchoCanceller { enforce_high_pass_filtering: false, ..EchoCanceller::default() };
-                config.echo_canceller = Some(own);
-            }
+            Kind::Echo => return Work::Echo(Box::new(Canceller::new())),
             Kind::Noise => config.noise_suppression = Some(NoiseSuppression::default()),
             Kind::Gain => {
                 let adaptive_digital = Some(AdaptiveDigital::default());
@@ -107,7 +104,7 @@ impl Work {
         }
         let format = StreamConfig::new(AUDIO_RATE, 1);
         let builder = AudioProcessing::builder().config(config);
-        Work::Processing(Box::new(builder.capture_config(format).render_config(format).build()))
+        Work::Processing(Box::new(builder.capture_config(format).build()))
     }
 
     fn run(&mut self, played: &Block, voice: &mut Block) {
@@ -117,12 +114,11 @@ impl Work {
                 filter.process_channels(&mut channels);
                 voice.copy_from_slice(&channels[0]);
             }
+            Work::Echo(canceller) => canceller.run(played, voice),
             Work::Processing(processing) => {
                 let mut out = [0.0; BLOCK];
-                // Neither can fail: both formats are fixed and valid. If they ever did, the voice goes on as it was.
-                let rendered = processing.process_render_f32(&[played], &mut [&mut out]);
-                let done = rendered.and_then(|()| processing.process_capture_f32(&[voice], &mut [&mut out]));
-                if done.is_ok() {
+                // It cannot fail: the format is fixed and valid. If it ever did, the voice goes on as it was.
+                if processing.process_capture_f32(&[voice], &mut [&mut out]).is_ok() {
                     *voice = out;
                 }
             }

@@ -67,7 +67,7 @@ impl Speaker {
         }
     }
 
-    /// Plays the mix that was `due`; returns when it will be heard, None without a card.
+    /// Plays the mix that was `due`; returns when it will be heard, None when it will not be.
     fn play(&mut self, mix: &[i16; FRAME_SAMPLES], due: MediaTime) -> Option<MediaTime> {
         let sound = self.sound.as_mut()?;
         let heard = sound.heard(due);
@@ -75,11 +75,12 @@ impl Speaker {
             Ok(made) => {
                 let samples = made.len();
                 let to = self.keeper.card().and_then(|card| card.sound.as_ref());
-                // Full: the card does not play, which its keeper sees.
-                if to.is_none_or(|to| to.try_send(made).is_err()) {
-                    sound.lost(samples);
+                if to.is_some_and(|to| to.try_send(made).is_ok()) {
+                    return Some(heard);
                 }
-                Some(heard)
+                // Full: the card does not play, which its keeper sees.
+                sound.lost(samples);
+                None
             }
             Err(error) => {
                 self.give_up(&error, due);

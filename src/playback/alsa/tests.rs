@@ -40,3 +40,22 @@ fn the_mix_goes_to_the_card_while_there_is_one_and_nowhere_else_while_there_is_n
     assert_eq!(speaker.play(&mix, now), None);
     assert_eq!(report.subscribe().borrow().reason.as_deref(), Some("speaker hw:0 has stalled"));
 }
+
+#[test]
+fn a_mix_that_a_card_which_does_not_play_leaves_no_room_for_is_not_told_as_heard() {
+    let (cards, report, stats) = (FakeCards::default(), DeviceReport::default(), CardStats::default());
+    let keeper = Keeper::of(Box::new(cards.clone()), Side::Speaker, false, report, stats.clone());
+    let mut speaker = Speaker::new(keeper, stats);
+    let now = MediaTime::from_millis(1000);
+    speaker.look(now);
+    let (sound, card) = sync_channel(1);
+    let mut open = opened("hw:0", 48_000);
+    open.sound = Some(sound);
+    cards.tell(Event::Opened(open));
+    speaker.look(now);
+    let mix = [8192; FRAME_SAMPLES];
+    assert!(speaker.play(&mix, now).is_some());
+    assert_eq!(speaker.play(&mix, now + MIX), None);
+    assert!(card.try_recv().is_ok());
+    assert!(speaker.play(&mix, now + MIX + MIX).is_some());
+}
