@@ -9,7 +9,7 @@ use str0m::rtp::{ExtensionValues, RtpPacket, RtpWrite, Ssrc, Vp8Descriptor, Vp8P
 use super::super::Counters;
 use super::member::Stream;
 use super::{Engine, reply};
-use crate::base::clock;
+use crate::base::clock::{self, MediaTime};
 use crate::media::Layer;
 use crate::room::MemberKey;
 use crate::rtc::sfu::publisher::Source;
@@ -65,52 +65,24 @@ impl Engine {
     /// One packet of a publisher, to everyone who gets it. No allocation here: the payload is shared.
     pub(super) fn packet(&mut self, key: MemberKey, packet: RtpPacket) {
         let Some(stream) = self.stream(key, packet.header.ssrc, packet.header.payload_type) else { return };
+        Counters::one(&self.outlets.counters.packets_received);
+        let header = &packet.header;
+        if let Some(level) = header.ext_vals.audio_level
+            && !self.hears(key, stream.track, level.unsigned_abs())
+        {
+            return;
+        }
         let (Some(member), Some(track)) = (self.members.get_mut(&key), self.tracks.get_mut(&stream.track))
         else {
             return;
         };
-        Counters::one(&self.outlets.counters.packets_received);
-        let header = &packet.header;
-        let rate = track.route.rate();
-        let report = packet.last_sender_info.map(|info| SenderReport {
-            wall: info.ntp_time.duration_since(std::time::UNIX_EPOCH).unwrap_or_default(),
-            timestamp: info.rtp_time.numer() as u32,
-        });
-        let video = track.route.is_video();
-        let vp8 = match stream.params.spec().codec {
-            Codec::Vp8 => Vp8Descriptor::parse(&packet.payload).ok(),
-            _ => None,
-        };
-        let incoming = Incoming {
-            layer: stream.layer,
-            ssrc: *header.ssrc,
-            sequence: *packet.seq_no,
-            timestamp: header.timestamp,
-            bytes: packet.payload.len(),
-            picture: vp8.as_ref().map(picture_ids),
-            keyframe: !video || is_keyframe(&stream.params, &packet.payload),
-            report,
-            arrival: self.at,
-        };
+        let (video, codec) = (track.route.is_video(), stream.params.spec().codec);
+        let vp8 = (codec == Codec::Vp8).then(|| Vp8Descriptor::parse(&packet.payload).ok()).flatten();
+        let incoming = incoming(&packet, &stream, vp8.as_ref(), self.at);
+        let (rate, report) = (track.route.rate(), incoming.report);
         let captured = member.clock.capture_time(header.timestamp, report, rate, self.at);
         let wallclock = clock::instant_of(captured);
-        if let Some(level) = header.ext_vals.audio_level.filter(|_| !video) {
-            if !self.speakers.contains_key(&track.room) {
-                self.speakers.insert(track.room.clone(), Default::default());
-            }
-            if let Some(speakers) = self.speakers.get_mut(&track.room) {
-                speakers.observe(key, level.unsigned_abs());
-            }
-        }
-        if !video && !self.is_audible(key, stream.track, header.ext_vals.audio_level) {
-            return;
-        }
-        let Some(track) = self.tracks.get_mut(&stream.track) else { return };
-        let mut extensions = passed_on(&header.ext_vals);
-        // Elsewhere it would contradict the numbers that are changed on a layer switch.
-        if stream.params.spec().codec == Codec::Av1 {
-            dependency::pass_on(&header.ext_vals, &mut extensions);
-        }
+        let extensions = passed_on(&header.ext_vals, codec);
         let endpoints = &mut self.endpoints;
         let mut copies = 0;
         let began = track.route.forward(&incoming, |to, out| {
@@ -133,19 +105,27 @@ impl Engine {
         }
     }
 
-    /// Whether a packet of sound is passed on: one of the loudest of its room, or of a client that does not say how
-    /// loud it is.
-    fn is_audible(&mut self, key: MemberKey, track: u64, level: Option<i8>) -> bool {
-        let (Some(level), Some(member)) = (level, self.members.get(&key)) else { return true };
-        if !self.loudest.contains_key(&member.room) {
-            self.loudest.insert(member.room.clone(), Default::default());
+    /// Notes how loud a packet of sound is. False: others of its room are louder, it is not passed on.
+    fn hears(&mut self, key: MemberKey, track: u64, minus_dbov: u8) -> bool {
+        let Some(track_of) = self.tracks.get_mut(&track).filter(|track| !track.route.is_video()) else {
+            return true;
+        };
+        let room = &track_of.room;
+        if !self.speakers.contains_key(room) {
+            self.speakers.insert(room.clone(), Default::default());
         }
-        let Some(loudest) = self.loudest.get_mut(&member.room) else { return true };
-        let audible = loudest.hears(track, level.unsigned_abs(), self.at);
-        if !audible && let Some(track) = self.tracks.get_mut(&track) {
-            track.route.interrupt();
+        if !self.loudest.contains_key(room) {
+            self.loudest.insert(room.clone(), Default::default());
         }
-        audible
+        if let Some(speakers) = self.speakers.get_mut(room) {
+            speakers.observe(key, minus_dbov);
+        }
+        let heard =
+            self.loudest.get_mut(room).is_none_or(|loudest| loudest.hears(track, minus_dbov, self.at));
+        if !heard {
+            track_of.route.interrupt();
+        }
+        heard
     }
 
     /// Where packets of `ssrc` go; learned at its first packet.
@@ -228,6 +208,30 @@ impl Engine {
     }
 }
 
+fn incoming(
+    packet: &RtpPacket,
+    stream: &Stream,
+    vp8: Option<&Vp8Descriptor>,
+    arrival: MediaTime,
+) -> Incoming {
+    let report = packet.last_sender_info.map(|info| SenderReport {
+        wall: info.ntp_time.duration_since(std::time::UNIX_EPOCH).unwrap_or_default(),
+        timestamp: info.rtp_time.numer() as u32,
+    });
+    Incoming {
+        layer: stream.layer,
+        ssrc: *packet.header.ssrc,
+        sequence: *packet.seq_no,
+        timestamp: packet.header.timestamp,
+        bytes: packet.payload.len(),
+        picture: vp8.map(picture_ids),
+        keyframe: is_keyframe(&stream.params, &packet.payload),
+        report,
+        arrival,
+    }
+}
+
+/// Whether a decoder can begin here; with sound always.
 fn is_keyframe(params: &PayloadParams, payload: &[u8]) -> bool {
     match params.spec().codec {
         Codec::H264 => keyframe::h264(payload),
@@ -262,12 +266,17 @@ fn patch(vp8: &Vp8Descriptor, ids: PictureIds) -> Option<Vp8Patch> {
     patch.build().ok()
 }
 
-/// What of a publisher's header extensions a subscriber may see. MID and RID are the publisher's own.
-fn passed_on(from: &ExtensionValues) -> ExtensionValues {
-    ExtensionValues {
+/// What of a publisher's header extensions a subscriber may see. MID and RID are the publisher's own; the dependency
+/// descriptor of other codecs than AV1 would contradict the numbers that are changed on a layer switch.
+fn passed_on(from: &ExtensionValues, codec: Codec) -> ExtensionValues {
+    let mut extensions = ExtensionValues {
         audio_level: from.audio_level,
         voice_activity: from.voice_activity,
         video_orientation: from.video_orientation,
         ..Default::default()
+    };
+    if codec == Codec::Av1 {
+        dependency::pass_on(from, &mut extensions);
     }
+    extensions
 }
