@@ -15,7 +15,7 @@ use rooms::relay::{Gateway, Relay, Way, Weather};
 const FULL: u8 = 2;
 const CAMERA: Doing = Doing { video: true, audio: Some(20) };
 /// Every wait ends after this at the latest.
-const LIMIT: Duration = Duration::from_secs(40);
+const LIMIT: Duration = Duration::from_secs(120);
 
 /// A publisher next to the server and a subscriber behind a relay.
 struct Scene {
@@ -119,7 +119,12 @@ async fn five_percent_loss_and_jitter_are_repaired() {
     scene.until("the full layer", shows(FULL)).await;
     let weather = Weather { loss: 0.05, jitter: Duration::from_millis(50), ..Weather::default() };
     scene.relay.downstream(weather);
-    tokio::time::sleep(Duration::from_secs(10)).await;
+    let waiting = async {
+        while scene.relay.passed().0.lost < 100 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(LIMIT, waiting).await.expect("a hundred lost datagrams");
     let pictures = scene.pictures();
     // The newest may still be on their way.
     let settled: Vec<&Picture> = pictures.iter().rev().skip(15).take(250).collect();
@@ -127,7 +132,6 @@ async fn five_percent_loss_and_jitter_are_repaired() {
     let (down, _) = scene.relay.passed();
     let full = settled.iter().filter(|p| p.layer == FULL).count();
     eprintln!("{whole} of {} pictures whole, {full} of the full layer, {down:?}", settled.len());
-    assert!(down.lost > 50);
     assert!(whole * 100 >= settled.len() * 97, "{whole} of {} pictures are whole", settled.len());
     let sid = scene.subscriber.seen.lock().expect("seen").sid.clone();
     let excellent = proto::ConnectionQuality::Excellent as i32;

@@ -423,8 +423,11 @@ impl Session {
         let timestamp = (self.audio_packets * 960) as u32;
         self.audio_packets += 1;
         let pt = Pt::from(111);
-        let extensions =
-            str0m::rtp::ExtensionValues { audio_level: Some(-(level as i8)), ..Default::default() };
+        let extensions = str0m::rtp::ExtensionValues {
+            audio_level: Some(-(level as i8)),
+            voice_activity: Some(true),
+            ..Default::default()
+        };
         let mut api = self.publisher.rtc.direct_api();
         let Some(stream) = api.stream_tx_by_mid(mid, None) else { return };
         let packet = RtpWrite::new(pt, sequence.into(), timestamp, now, vec![0xfc; 80]).ext_vals(extensions);

@@ -30,7 +30,7 @@ impl Deframer {
     ///
     /// # Errors
     /// [`TooLong`]; the stream is of no more use then.
-    pub fn next(&mut self) -> Result<Option<&[u8]>, TooLong> {
+    pub fn take(&mut self) -> Result<Option<&[u8]>, TooLong> {
         let rest = self.buffer.get(self.begin..).unwrap_or_default();
         let [high, low, rest @ ..] = rest else { return Ok(None) };
         let length = usize::from(u16::from_be_bytes([*high, *low]));
@@ -70,7 +70,7 @@ mod tests {
                 let (piece, after) = rest.split_at((*cut).min(rest.len()));
                 rest = after;
                 deframer.add(piece);
-                while let Some(packet) = deframer.next().unwrap() {
+                while let Some(packet) = deframer.take().unwrap() {
                     out.push(packet.to_vec());
                 }
             }
@@ -85,7 +85,7 @@ mod tests {
             for piece in pieces {
                 deframer.add(&piece);
                 loop {
-                    match deframer.next() {
+                    match deframer.take() {
                         Ok(Some(packet)) => prop_assert!(packet.len() <= MAX_FRAME_BYTES),
                         Ok(None) => break,
                         Err(TooLong(length)) => {

@@ -20,6 +20,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::timeout;
 use tracing::debug;
 
+use crate::base::clock;
+
 use super::framing::Deframer;
 use super::socket::canonical;
 use super::stun;
@@ -231,14 +233,14 @@ async fn read(
     proved: &AtomicBool,
     stranger: OwnedSemaphorePermit,
 ) -> io::Result<()> {
-    let proof_until = tokio::time::Instant::now() + PROOF_TIMEOUT;
+    let proof_until = clock::now() + PROOF_TIMEOUT;
     let (mut deframer, mut buffer, mut stranger) = (Deframer::default(), vec![0; READ_BYTES], Some(stranger));
     loop {
         if stranger.is_some() && proved.load(Ordering::Relaxed) {
             stranger = None;
         }
         let longest = match stranger {
-            Some(_) => proof_until.saturating_duration_since(tokio::time::Instant::now()),
+            Some(_) => proof_until.saturating_duration_since(clock::now()),
             None => SILENCE_TIMEOUT,
         };
         let length = match timeout(longest, reading.read(&mut buffer)).await {
@@ -251,7 +253,7 @@ async fn read(
             return Ok(());
         }
         deframer.add(buffer.get(..length).unwrap_or_default());
-        while let Some(contents) = deframer.next().map_err(io::Error::other)? {
+        while let Some(contents) = deframer.take().map_err(io::Error::other)? {
             if stranger.is_some() && !stun::is_stun(contents) && !proved.load(Ordering::Relaxed) {
                 return Err(io::Error::other("no STUN"));
             }
@@ -336,16 +338,17 @@ mod tests {
         }
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn silent_strangers_are_put_out_and_no_more_than_64_are_kept_waiting() {
         let port = TcpPort::bind(0).unwrap();
         let mut clients = Vec::new();
         for _ in 0..MAX_STRANGERS {
             clients.push(connect(&port).await);
         }
-        tokio::time::sleep(Duration::from_millis(10)).await;
         let mut byte = [0];
         assert_eq!(connect(&port).await.read(&mut byte).await.unwrap_or(0), 0, "one too many");
+        let last = clients[MAX_STRANGERS - 1].try_read(&mut byte);
+        assert_eq!(last.unwrap_err().kind(), io::ErrorKind::WouldBlock, "the others wait");
         for client in &mut clients {
             assert_eq!(client.read(&mut byte).await.unwrap_or(0), 0);
         }
