@@ -81,14 +81,12 @@ async fn meet(url: &str, server: &RoomServer, codec: &str) -> Option<[(String, S
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn vp8_vp9_and_av1_are_decoded_where_they_are_configured() {
+async fn vp8_is_decoded_where_it_is_configured() {
     let _alone = ALONE.lock().await;
-    for (name, mime) in [("vp8", "video/VP8"), ("vp9", "video/VP9"), ("av1", "video/AV1")] {
-        let server = RoomServer::start_with(Codecs::parse(["opus", name]).expect("a codec")).await;
-        let Some(seen) = meet(&server.http_url(), &server, name).await else { return };
-        let expected = (mime.to_owned(), "udp".to_owned());
-        assert_eq!(seen, [expected.clone(), expected]);
-    }
+    let server = RoomServer::start_with(Codecs::parse(["opus", "vp8"]).expect("codecs")).await;
+    let Some(seen) = meet(&server.http_url(), &server, "vp8").await else { return };
+    let expected = ("video/VP8".to_owned(), "udp".to_owned());
+    assert_eq!(seen, [expected.clone(), expected]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
