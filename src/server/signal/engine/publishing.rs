@@ -183,6 +183,9 @@ impl Engine {
         for member in self.members.values_mut().filter(|member| member.room == gone.room) {
             member.forget_track(&gone.sid);
         }
+        if self.loudest.get_mut(&gone.room).is_some_and(|loudest| loudest.remove(track)) {
+            self.loudest.remove(&gone.room);
+        }
         for subscriber in gone.route.subscribers() {
             let Destination { member, .. } = subscriber.to;
             if let Some(member) = self.members.get_mut(&member) {
