@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use roomd::config::{Environment, Settings, load};
 use roomd::daemon;
+use roomd::server::api;
 
 /// Bad configuration (`EX_CONFIG` of sysexits.h).
 const EXIT_CONFIG: u8 = 78;
@@ -27,6 +28,8 @@ enum Action {
     Run,
     /// Check the configuration and print every problem: exit 0 or 78
     Check,
+    /// Print the REST interface's description (OpenAPI)
+    Openapi,
     /// Print the cameras with what they offer and the encoders that were found
     Devices {
         /// As one JSON document
@@ -37,6 +40,11 @@ enum Action {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if matches!(arguments.action, Some(Action::Openapi)) {
+        // Whoever reads may stop early (`| head`).
+        let _ = writeln!(std::io::stdout(), "{:#}", api::document());
+        return ExitCode::SUCCESS;
+    }
     let settings = match settings(arguments.config.as_deref()) {
         Ok(settings) => settings,
         Err(code) => return code,
@@ -49,6 +57,8 @@ fn main() -> ExitCode {
             println!("the configuration is good");
             ExitCode::SUCCESS
         }
+        // Done above: it needs no configuration.
+        Action::Openapi => ExitCode::SUCCESS,
         Action::Devices { json } => {
             let devices = daemon::Devices::find(settings.camera.size, settings.camera.fps);
             let text = if json { devices.json() + "\n" } else { devices.text() };

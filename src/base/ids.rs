@@ -16,6 +16,14 @@ pub fn prefixed(prefix: &str) -> String {
     format!("{prefix}_{}", random(12))
 }
 
+/// A room's id that can be read aloud, like `abcd-efgh-ijkl`: 12 letters, 55 bits.
+pub fn room() -> String {
+    let letters = &ALPHABET[8..];
+    let mut rng = rand::rng();
+    let mut part = || (0..4).map(|_| letters[rng.random_range(0..letters.len())] as char).collect::<String>();
+    format!("{}-{}-{}", part(), part(), part())
+}
+
 /// A secret of 256 random bits as 52 characters; for signing keys.
 pub fn secret() -> String {
     random(52)
@@ -30,5 +38,7 @@ mod tests {
         assert_eq!(random(12).len(), 12);
         assert_ne!(secret(), secret());
         assert!(prefixed("PA").starts_with("PA_"));
+        let room = room();
+        assert!(room.len() == 14 && room.bytes().all(|b| b == b'-' || b.is_ascii_lowercase()), "{room}");
     }
 }

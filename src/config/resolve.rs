@@ -11,14 +11,14 @@ use crate::base::units::{Bitrate, Size};
 use crate::capture::Source;
 use crate::control::live::{LiveUrl, MAX_OUTPUTS};
 use crate::playback::Sink;
+use crate::server::report::WebhookUrl;
 
 pub(super) const STATE_DIR: &str = "/var/lib/roomd";
 
 /// Keys of the contract that later versions act upon.
-const LATER: [(&str, &str); 10] = [
+const LATER: [(&str, &str); 9] = [
     ("control", "cpu_budget"),
     ("server", "rtc_tcp"),
-    ("server", "webhook_urls"),
     ("mqtt", "home_assistant"),
     ("recording", "max_total"),
     ("recording", "max_age"),
@@ -206,6 +206,11 @@ fn server(reader: &mut Reader, credentials: Option<&Path>) -> Option<ServerSetti
             let known = |text: &&str| matches!(*text, "opus" | "h264" | "vp8");
             texts.iter().all(known).then(|| texts.into_iter().map(str::to_owned).collect::<Vec<_>>())
         });
+    let urls = reader.list("server", "webhook_urls").unwrap_or_default();
+    let webhook_urls: Vec<WebhookUrl> = urls.iter().filter_map(|url| WebhookUrl::parse(url)).collect();
+    if webhook_urls.len() < urls.len() {
+        reader.refuse("server", "webhook_urls", format!("each must be {}", WebhookUrl::ALLOWED));
+    }
     let settings = ServerSettings {
         listen,
         listen_tls: listen_tls.unwrap_or_else(|| Some(SocketAddr::from(([0, 0, 0, 0], 7443)))),
@@ -213,6 +218,7 @@ fn server(reader: &mut Reader, credentials: Option<&Path>) -> Option<ServerSetti
         node_ip: node_ip.flatten(),
         codecs: codecs.unwrap_or_else(|| vec!["opus".to_owned(), "h264".to_owned()]),
         keys_file: secret_file(reader, credentials, "server", "keys_file"),
+        webhook_urls,
     };
     enabled.then_some(settings)
 }

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use crate::audio::VoiceConfig;
 use crate::base::units::{Bitrate, Size};
 use crate::control::live::LiveUrl;
+use crate::server::report::WebhookUrl;
 
 /// Everything that can be set, checked.
 #[derive(Clone, Debug)]
@@ -144,6 +145,8 @@ pub struct ServerSettings {
     pub codecs: Vec<String>,
     /// Keys and secrets; None: made at first start in the state directory.
     pub keys_file: Option<PathBuf>,
+    /// Where webhooks of every room go.
+    pub webhook_urls: Vec<WebhookUrl>,
 }
 
 /// `[tls]`.

@@ -14,8 +14,9 @@ use crate::room::token::Keys;
 use crate::rtc::sfu::{Codecs, NodeIp};
 use crate::server::admin::Admin;
 use crate::server::http::{self, Health, Http, RecordingEntry, Recordings};
+use crate::server::report::{self, Reports};
 use crate::server::{api, keys, signal, tls};
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 
 /// Why the server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +33,9 @@ pub enum ServingError {
     /// The UDP port or the thread of the rooms.
     #[error("server.rtc_udp: {0}")]
     Rooms(#[from] signal::StartError),
+    /// The rooms that were made for later.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// A listener or a certificate.
     #[error(transparent)]
     Http(#[from] http::Error),
@@ -65,6 +69,7 @@ pub struct Serving {
     pub keys: Arc<Keys>,
     /// The rooms.
     pub rooms: signal::Handle,
+    reports: Reports,
     shutdown: Shutdown,
 }
 
@@ -88,7 +93,10 @@ impl Serving {
         let node_ip = server.node_ip.map_or(NodeIp::Auto, NodeIp::Fixed);
         let config = signal::Config { rtc_udp: server.rtc_udp, node_ip, codecs };
         let rooms = signal::start(config, shutdown.clone())?;
-        let rtc = signal::routes(rooms.clone(), keys.clone()).merge(api::routes(rooms.clone(), keys.clone()));
+        let (store, events) = (shown.store.clone(), rooms.events());
+        api::register_rooms(&rooms, &store)?;
+        let apis = api::routes(rooms.clone(), keys.clone(), store.clone());
+        let rtc = signal::routes(rooms.clone(), keys.clone()).merge(apis);
         let certificates = match &settings.tls.files {
             Some((cert_file, key_file)) => {
                 tls::Source::Files { cert_file: cert_file.clone(), key_file: key_file.clone() }
@@ -118,13 +126,15 @@ impl Serving {
             rtc,
         };
         let http = Arc::new(http::start(config, deps, shutdown.clone()).await?);
-        Ok(Serving { http, keys, rooms, shutdown })
+        let reports = report::start(server.webhook_urls.clone(), events, store, keys.clone());
+        Ok(Serving { http, keys, rooms, reports, shutdown })
     }
 
     /// Takes no more requests, waits a moment for the open ones, and ends.
     pub async fn stop(self) {
         self.shutdown.cancel();
         self.http.finished().await;
+        self.reports.stop().await;
     }
 }
 

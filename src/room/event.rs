@@ -99,6 +99,11 @@ pub enum Event {
         /// The track as last known.
         track: proto::TrackInfo,
     },
+    /// Its time is up for good: nobody may join it any more.
+    RoomDisabled {
+        /// The room's name.
+        room: String,
+    },
     /// Somebody else stands out.
     StageChanged {
         /// The room's name.

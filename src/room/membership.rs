@@ -34,6 +34,8 @@ pub struct RoomOptions {
     pub max_participants: Option<u32>,
     /// Free text for everyone in it.
     pub metadata: Option<String>,
+    /// After how long it ends whoever is in it.
+    pub lifetime: Option<Duration>,
 }
 
 /// Somebody who wants to join.
@@ -76,6 +78,9 @@ pub struct Room {
     max_participants: Option<u32>,
     empty_timeout: Duration,
     departure_timeout: Duration,
+    lifetime: Option<Duration>,
+    /// When its lifetime is over; set when it is first looked for.
+    ends: Option<MediaTime>,
     /// Since when nobody is in it; None: somebody is.
     empty_since: Option<MediaTime>,
     /// Somebody was in it.
@@ -94,14 +99,18 @@ impl Room {
             max_participants: None,
             empty_timeout: EMPTY_TIMEOUT,
             departure_timeout: DEPARTURE_TIMEOUT,
+            lifetime: None,
+            ends: None,
             empty_since: None,
             used: false,
         }
     }
 
-    fn set(&mut self, options: RoomOptions) {
+    /// Changes what `options` gives.
+    pub fn set(&mut self, options: RoomOptions) {
         self.empty_timeout = options.empty_timeout.unwrap_or(self.empty_timeout);
         self.departure_timeout = options.departure_timeout.unwrap_or(self.departure_timeout);
+        self.lifetime = options.lifetime.or(self.lifetime);
         self.max_participants = options.max_participants.or(self.max_participants);
         self.metadata = options.metadata.unwrap_or_else(|| std::mem::take(&mut self.metadata));
     }
@@ -144,6 +153,16 @@ impl Room {
             active_recording: self.participants.iter().any(|p| p.grant.recorder),
             ..Default::default()
         }
+    }
+
+    /// What `participant` is told about it. Whoever waits is not in yet: what is said in the room, and how many are
+    /// there, is not its business.
+    pub fn info_for(&self, participant: &Participant) -> proto::Room {
+        let mut info = self.info();
+        if participant.grant.waiting {
+            (info.metadata, info.num_participants, info.num_publishers) = (String::new(), 0, 0);
+        }
+        info
     }
 
     /// The participant with this key.
@@ -290,6 +309,18 @@ impl Rooms {
     /// Takes away `room` at once; its participants must be out.
     pub fn end(&mut self, room: &str, reason: proto::RoomEndReason) -> Option<Event> {
         self.rooms.remove(room).map(|room| Event::RoomFinished { room: room.info(), reason })
+    }
+
+    /// The rooms whose lifetime is over: to be ended.
+    pub fn overdue(&mut self, now: MediaTime) -> Vec<String> {
+        let mut over = Vec::new();
+        for room in self.rooms.values_mut() {
+            let Some(lifetime) = room.lifetime else { continue };
+            if *room.ends.get_or_insert(now + lifetime) <= now {
+                over.push(room.name.clone());
+            }
+        }
+        over
     }
 
     /// Takes away the rooms that have been empty for long enough.

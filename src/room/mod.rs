@@ -1,5 +1,6 @@
 //! L2: rooms: membership, grants, tokens, events. Pure: the time comes in.
 
+mod directory;
 mod event;
 mod grant;
 mod membership;
@@ -12,6 +13,7 @@ pub mod token;
 #[cfg(test)]
 mod tests;
 
+pub use directory::{Directory, Registered};
 pub use event::{Departure, Event};
 pub use grant::Grant;
 pub use membership::{Admitted, Joining, Room, RoomOptions, Rooms};

@@ -54,6 +54,12 @@ pub enum Refusal {
     /// Only the participant itself may turn on its camera and microphone.
     #[error("a track can be muted from afar, but only its publisher unmutes it")]
     Unmute,
+    /// The app server has closed the room for good.
+    #[error("room {room:?} is deactivated: nobody may join it any more")]
+    Disabled {
+        /// The room.
+        room: String,
+    },
     /// The server stops.
     #[error("the server is stopping")]
     Stopping,

@@ -133,7 +133,8 @@ fn who_waits_sees_nobody_and_is_seen_only_by_those_who_may_admit_until_it_is_let
     assert!(identities(room, guest).is_empty());
     let info = room.participant(guest).unwrap().info();
     assert_eq!(info.attributes.get(WAITING).map(String::as_str), Some("true"));
-    assert_eq!(room.info().num_participants, 2);
+    let told = room.info_for(room.participant(guest).unwrap());
+    assert_eq!((room.info().num_participants, told.num_participants), (2, 0));
     let grant = room.participant(anna).unwrap().grant.clone();
     let refused = room.update(&grant, &update("guest", ordinary())).unwrap_err();
     assert_eq!(refused, Refusal::NotModerator { room: "hall".into() });
@@ -200,7 +201,7 @@ fn a_room_that_was_created_waits_for_its_first_participant_and_is_changed_by_a_s
         empty_timeout: Some(seconds(60)),
         departure_timeout: Some(seconds(5)),
         metadata: Some("first".into()),
-        max_participants: None,
+        ..RoomOptions::default()
     };
     let at = MediaTime::from_millis(1000);
     let events = rooms.create("hall", options, wall(), at).unwrap();
@@ -222,6 +223,17 @@ fn a_room_that_was_created_waits_for_its_first_participant_and_is_changed_by_a_s
     let nobody = rooms.create("attic", RoomOptions::default(), wall(), at).unwrap();
     assert_eq!(nobody.len(), 1);
     assert!(rooms.sweep(at + seconds(299)).is_empty() && rooms.sweep(at + seconds(300)).len() == 1);
+}
+
+#[test]
+fn a_room_with_a_lifetime_is_over_after_it_whoever_is_in() {
+    let mut rooms = Rooms::default();
+    rooms.admit(joining("anna"), wall()).unwrap();
+    let hour = Duration::from_secs(3600);
+    rooms.get_mut("hall").unwrap().set(RoomOptions { lifetime: Some(hour), ..RoomOptions::default() });
+    let at = MediaTime::from_millis(500);
+    assert!(rooms.overdue(at).is_empty() && rooms.overdue(at + hour - Duration::from_millis(1)).is_empty());
+    assert_eq!(rooms.overdue(at + hour), ["hall"]);
 }
 
 #[test]

@@ -5,5 +5,6 @@ pub mod api;
 pub mod http;
 pub mod keys;
 mod private_file;
+pub mod report;
 pub mod signal;
 pub mod tls;

@@ -9,8 +9,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rusqlite::Connection;
 
 mod recordings;
+mod reports;
+mod rooms;
+mod webhooks;
 
 pub use recordings::{FileStatus, RecordingRow};
+pub use reports::{AttendanceRow, OpenSession, Report, SessionRow};
+pub use rooms::{MAX_ROOMS, RoomRow};
+pub use webhooks::{NewWebhook, WebhookRow};
 
 /// Why the database could not do it.
 #[derive(Debug, thiserror::Error)]
@@ -41,11 +47,34 @@ pub enum StoreError {
 }
 
 /// Changes of the schema, oldest first; `user_version` counts those applied. Never edit one that was released.
-const MIGRATIONS: &[&str] = &["CREATE TABLE desired (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+const MIGRATIONS: &[&str] = &[
+    "CREATE TABLE desired (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
      CREATE TABLE recording (
        id TEXT NOT NULL, file TEXT PRIMARY KEY, room TEXT NOT NULL, started_at TEXT NOT NULL,
        status TEXT NOT NULL, duration_ms INTEGER NOT NULL DEFAULT 0, bytes INTEGER NOT NULL DEFAULT 0
-     ) STRICT;"];
+     ) STRICT;",
+    "CREATE TABLE room (
+       id TEXT PRIMARY KEY, custom_id TEXT UNIQUE, kind TEXT NOT NULL, stream_id TEXT, webhook TEXT, auto_close TEXT,
+       disabled INTEGER NOT NULL DEFAULT 0, created_ms INTEGER NOT NULL, updated_ms INTEGER NOT NULL
+     ) STRICT;
+     CREATE TABLE session (
+       sid TEXT PRIMARY KEY, room TEXT NOT NULL, started_ms INTEGER NOT NULL, seen_ms INTEGER NOT NULL,
+       ended_ms INTEGER, reason TEXT
+     ) STRICT;
+     CREATE INDEX session_room ON session (room, started_ms);
+     CREATE INDEX session_time ON session (started_ms);
+     CREATE TABLE attendance (
+       sid TEXT PRIMARY KEY, session TEXT NOT NULL REFERENCES session ON DELETE CASCADE, identity TEXT NOT NULL,
+       name TEXT NOT NULL, joined_ms INTEGER NOT NULL, left_ms INTEGER, reason TEXT
+     ) STRICT;
+     CREATE INDEX attendance_session ON attendance (session, joined_ms);
+     CREATE TABLE webhook (
+       number INTEGER PRIMARY KEY AUTOINCREMENT, url TEXT NOT NULL, room TEXT NOT NULL, id TEXT NOT NULL,
+       body TEXT NOT NULL, created_ms INTEGER NOT NULL, attempts INTEGER NOT NULL DEFAULT 0,
+       next_ms INTEGER NOT NULL DEFAULT 0
+     ) STRICT;
+     CREATE INDEX webhook_lane ON webhook (url, room, number);",
+];
 
 /// The open database. Cheap to clone; all clones are one connection.
 #[derive(Clone, Debug)]
@@ -72,6 +101,7 @@ impl Store {
             for_its_owner_only(path).and_then(|()| Connection::open(path)).and_then(|mut connection| {
                 connection.pragma_update(None, "journal_mode", "WAL")?;
                 connection.pragma_update(None, "synchronous", "FULL")?;
+                connection.pragma_update(None, "foreign_keys", "ON")?;
                 let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
                 for (index, change) in MIGRATIONS.iter().enumerate().skip(usize::try_from(found).unwrap_or(0))
                 {

@@ -29,4 +29,5 @@ mod process;
 mod recording;
 mod roomd;
 mod service;
+mod webhooks;
 mod world;

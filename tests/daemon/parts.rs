@@ -23,3 +23,8 @@ pub fn film() -> PathBuf {
 pub fn node_modules() -> PathBuf {
     part("ROOMD_TEST_NODE_MODULES")
 }
+
+/// A Python with LiveKit's SDKs.
+pub fn python() -> PathBuf {
+    part("ROOMD_TEST_PYTHON")
+}

@@ -15,6 +15,7 @@ use roomd::room::token::Keys;
 use roomd::rtc::sfu::{Codecs, NodeIp};
 use roomd::server::api;
 use roomd::server::signal::{self, Config, Handle};
+use roomd::store::Store;
 
 /// The server of one test; stops when dropped.
 pub struct RoomServer {
@@ -22,6 +23,7 @@ pub struct RoomServer {
     pub handle: Handle,
     pub keys: Arc<Keys>,
     shutdown: Shutdown,
+    _dir: tempfile::TempDir,
 }
 
 pub const KEY: &str = "devkey";
@@ -42,14 +44,16 @@ impl RoomServer {
         let keys = Arc::new(Keys::new(BTreeMap::from([(KEY.into(), SECRET.into())])).expect("keys"));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("listener");
         let address = listener.local_addr().expect("address");
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let store = Store::open(&dir.path().join("roomd.db")).expect("store");
         // A page of our own origin, from where a browser lets scripts reach loopback.
         let page = axum::routing::get(|| async { axum::response::Html("<!doctype html><body></body>") });
         let router = signal::routes(handle.clone(), Arc::clone(&keys))
-            .merge(api::routes(handle.clone(), Arc::clone(&keys)))
+            .merge(api::routes(handle.clone(), Arc::clone(&keys), store))
             .route("/test.html", page);
         let stop = shutdown.clone().cancelled_owned();
         tokio::spawn(async move { axum::serve(listener, router).with_graceful_shutdown(stop).await });
-        RoomServer { address, handle, keys, shutdown }
+        RoomServer { address, handle, keys, shutdown, _dir: dir }
     }
 
     /// A token for `room` with every usual right.

@@ -238,25 +238,68 @@ impl<'a> Minted<'a> {
     }
 }
 
-/// What [`super::Keys::mint_guest`] writes: the app-server shape, without an identity.
+/// What [`super::Keys::sign_body`] writes.
+#[derive(Serialize)]
+pub(super) struct MintedDigest<'a> {
+    pub(super) iss: &'a str,
+    pub(super) nbf: u64,
+    pub(super) exp: u64,
+    pub(super) sha256: &'a str,
+}
+
+/// What an app-server token shall say.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AppToken<'a> {
+    /// The room that it is for.
+    pub room: &'a str,
+    /// Who; None: any number of guests, each under a random identity.
+    pub participant: Option<&'a str>,
+    /// What the others see; may be empty.
+    pub name: &'a str,
+    /// `allow_join`, `allow_mod`, `ask_join`.
+    pub permissions: &'a [&'static str],
+    /// `host` or `viewer`, in an interactive room.
+    pub role: Option<&'static str>,
+    /// `rtc`: for joining only, `crawler`: for REST only; empty: for both.
+    pub roles: &'a [&'static str],
+}
+
+/// What [`super::Keys::mint_app`] writes: the app-server shape.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct MintedGuest<'a> {
+pub(super) struct MintedApp<'a> {
     apikey: &'a str,
-    permissions: [&'static str; 1],
+    permissions: &'a [&'static str],
     version: u8,
     room_id: &'a str,
-    roles: [&'static str; 1],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    participant_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    role: Option<&'static str>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    roles: &'a [&'static str],
     nbf: u64,
     exp: u64,
     #[serde(skip_serializing_if = "str::is_empty")]
     name: &'a str,
 }
 
-impl<'a> MintedGuest<'a> {
-    /// May join `room` fully, from `nbf` to `exp` (seconds since 1970).
-    pub(super) fn new(room: &'a str, name: &'a str, key: &'a str, nbf: u64, exp: u64) -> Self {
-        let (permissions, roles) = (["allow_join"], ["rtc"]);
-        MintedGuest { apikey: key, permissions, version: 2, room_id: room, roles, nbf, exp, name }
+impl<'a> MintedApp<'a> {
+    /// Under `key`, valid from `nbf` to `exp` (seconds since 1970).
+    pub(super) fn new(token: &AppToken<'a>, key: &'a str, nbf: u64, exp: u64) -> Self {
+        let AppToken { room, participant, name, permissions, role, roles } = *token;
+        let (room_id, participant_id) = (room, participant);
+        MintedApp {
+            apikey: key,
+            permissions,
+            version: 2,
+            room_id,
+            participant_id,
+            role,
+            roles,
+            nbf,
+            exp,
+            name,
+        }
     }
 }

@@ -9,7 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
 
-use super::claims::{Claims, Key, Minted, MintedGuest};
+use super::claims::{AppToken, Claims, Key, Minted, MintedApp, MintedDigest};
 use super::{KeysError, TokenError};
 use crate::base::ids;
 use crate::room::Grant;
@@ -153,11 +153,24 @@ impl Keys {
         self.signed(&Minted::new(grant, self.first(), from, to))
     }
 
-    /// A token with which any number of guests may join `room`, each under a random identity; `name` (may be
-    /// empty) is what the others see. The app-server shape.
-    pub fn mint_guest(&self, room: &str, name: &str, ttl: Duration, now: SystemTime) -> String {
+    /// The token that goes with a message: by `sha256` (of the body, base64) whoever knows the secret can tell that
+    /// it is ours and whole. LiveKit's form.
+    pub fn sign_body(&self, sha256: &str, ttl: Duration, now: SystemTime) -> String {
         let (from, to) = seconds(now, ttl);
-        self.signed(&MintedGuest::new(room, name, self.first(), from, to))
+        self.signed(&MintedDigest { iss: self.first(), nbf: from, exp: to, sha256 })
+    }
+
+    /// A token in the app-server shape.
+    pub fn mint_app(&self, token: &AppToken<'_>, ttl: Duration, now: SystemTime) -> String {
+        let (from, to) = seconds(now, ttl);
+        self.signed(&MintedApp::new(token, self.first(), from, to))
+    }
+
+    /// A token with which any number of guests may join `room`, each under a random identity; `name` (may be
+    /// empty) is what the others see.
+    pub fn mint_guest(&self, room: &str, name: &str, ttl: Duration, now: SystemTime) -> String {
+        let (permissions, roles) = (&["allow_join"][..], &["rtc"][..]);
+        self.mint_app(&AppToken { room, name, permissions, roles, ..AppToken::default() }, ttl, now)
     }
 
     fn signed(&self, claims: &impl Serialize) -> String {

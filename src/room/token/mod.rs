@@ -10,6 +10,7 @@ mod claims;
 mod error;
 mod keys;
 
+pub use claims::AppToken;
 pub use error::{KeysError, TokenError};
 pub use keys::{Keys, LEEWAY, SECRET_CHARACTERS, TOKEN_BYTES};
 

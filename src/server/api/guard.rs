@@ -49,7 +49,9 @@ impl Api {
             return Err(Rejection::TooMany);
         }
         let token = token_of_parts(parts).unwrap_or_default();
-        self.keys.verify(token, clock::wall()).map_err(|error| Rejection::Token(error.to_string()))
+        let grant = self.keys.verify(token, clock::wall());
+        let grant = grant.map_err(|error| Rejection::Token(error.to_string()))?;
+        Ok(self.rooms.directory().settled(grant))
     }
 }
 

@@ -5,8 +5,10 @@
 //! | `guard` | who asks, how often, how much |
 //! | `twirp` | Twirp (version 7): protobuf and JSON bodies, its errors |
 //! | `room_service` | `livekit.RoomService` |
+//! | `rest` | `/v2/*`, `/openapi.json` |
 
 mod guard;
+mod rest;
 mod room_service;
 #[cfg(test)]
 mod tests;
@@ -19,20 +21,36 @@ use axum::routing::any;
 
 use super::signal::Handle;
 use crate::room::token::Keys;
+use crate::store::{Store, StoreError};
 use guard::Rates;
+
+pub use rest::document;
 
 /// What the calls need.
 #[derive(Clone)]
 struct Api {
     rooms: Handle,
     keys: Arc<Keys>,
+    store: Store,
     rates: Arc<Rates>,
 }
 
-/// The paths of the APIs: `/twirp/…`.
-pub fn routes(rooms: Handle, keys: Arc<Keys>) -> Router {
-    Router::new()
+/// The paths of the APIs: `/twirp/…`, `/v2/…`, `/openapi.json`.
+pub fn routes(rooms: Handle, keys: Arc<Keys>, store: Store) -> Router {
+    rest::routes()
         .route("/twirp/livekit.RoomService/{method}", any(room_service::serve))
         .route("/twirp/{*path}", any(twirp::unknown))
-        .with_state(Api { rooms, keys, rates: Arc::default() })
+        .with_state(Api { rooms, keys, store, rates: Arc::default() })
+}
+
+/// Tells the room server of the rooms that app servers have made.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn register_rooms(rooms: &Handle, store: &Store) -> Result<(), StoreError> {
+    let mut directory = rooms.directory_mut();
+    for row in store.rooms(0, i64::MAX)? {
+        directory.set(&row.id, rest::registered(&row));
+    }
+    Ok(())
 }

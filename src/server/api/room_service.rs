@@ -111,6 +111,7 @@ async fn create_room(api: &Api, call: &Call) -> Result<Response, Error> {
         departure_timeout: seconds(request.departure_timeout),
         max_participants: (request.max_participants > 0).then_some(request.max_participants),
         metadata: (!request.metadata.is_empty()).then_some(request.metadata),
+        lifetime: None,
     };
     call.answer(&api.rooms.create_room(request.name, options).await?)
 }

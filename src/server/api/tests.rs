@@ -18,11 +18,13 @@ use crate::base::{Shutdown, clock};
 use crate::room::Grant;
 use crate::rtc::sfu::{Codecs, NodeIp};
 use crate::server::signal::{self, Config};
+use crate::store::Store;
 
 struct Server {
     router: Router,
     keys: Arc<Keys>,
     shutdown: Shutdown,
+    _dir: tempfile::TempDir,
 }
 
 impl Drop for Server {
@@ -43,7 +45,9 @@ impl Server {
         let rooms = signal::start(config, shutdown.clone()).unwrap();
         let secret = "0123456789012345678901234567890123456789".to_owned();
         let keys = Arc::new(Keys::new(BTreeMap::from([("k".to_owned(), secret)])).unwrap());
-        Server { router: routes(rooms, keys.clone()), keys, shutdown }
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("roomd.db")).unwrap();
+        Server { router: routes(rooms, keys.clone(), store), keys, shutdown, _dir: dir }
     }
 
     async fn post(&self, path: &str, kind: &str, grant: &Grant, body: Vec<u8>) -> (StatusCode, Vec<u8>) {

@@ -104,7 +104,7 @@ impl From<Refusal> for Error {
             Refusal::Attribute => Error::new(Code::InvalidArgument, message).with("argument", "attributes"),
             Refusal::Full { .. } => Error::new(Code::ResourceExhausted, message),
             Refusal::NoSuch { .. } => Error::new(Code::NotFound, message),
-            Refusal::Unmute => Error::new(Code::FailedPrecondition, message),
+            Refusal::Unmute | Refusal::Disabled { .. } => Error::new(Code::FailedPrecondition, message),
             Refusal::Stopping => Error::new(Code::Unavailable, message),
         }
     }

@@ -47,6 +47,7 @@ pub use addresses::Addresses;
 pub use health::Health;
 pub use listener::Via;
 pub use recordings::{RecordingEntry, Recordings};
+pub(in crate::server) use refusal::Refusal;
 
 /// How long open requests may take to end once the box stops; then they are cut.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(3);

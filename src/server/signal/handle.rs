@@ -1,14 +1,14 @@
 //! What the rest of the process sees of the room server.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use livekit_protocol as proto;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use super::engine::Engine;
 use super::message::{Order, Request};
-use crate::room::{Event, Refusal};
+use crate::room::{Directory, Event, Refusal};
 use crate::rtc::sfu::Codecs;
 
 /// What was counted since the start, and two gauges. For metrics; reading never blocks.
@@ -67,7 +67,8 @@ pub struct Snapshot {
 pub struct Handle {
     pub(super) requests: mpsc::Sender<Request>,
     pub(super) snapshot: watch::Receiver<Arc<Snapshot>>,
-    pub(super) events: broadcast::Sender<Event>,
+    pub(super) events: broadcast::WeakSender<Event>,
+    pub(super) directory: Arc<RwLock<Directory>>,
     pub(super) counters: Arc<Counters>,
     pub(super) udp_port: u16,
     pub(super) codecs: Arc<Codecs>,
@@ -95,8 +96,20 @@ impl Handle {
     }
 
     /// What happens in the rooms from now on. A listener that is 4096 events behind loses the oldest.
+    /// Ends with the room server.
     pub fn events(&self) -> broadcast::Receiver<Event> {
-        self.events.subscribe()
+        // The sender is the engine's own: without it nothing happens any more, and this ends at once.
+        self.events.upgrade().map_or_else(|| broadcast::channel(1).1, |events| events.subscribe())
+    }
+
+    /// The rooms that were made for later.
+    pub fn directory(&self) -> RwLockReadGuard<'_, Directory> {
+        self.directory.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The same, to change.
+    pub fn directory_mut(&self) -> RwLockWriteGuard<'_, Directory> {
+        self.directory.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Counters.

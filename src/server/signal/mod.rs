@@ -71,7 +71,14 @@ pub fn start(config: Config, shutdown: Shutdown) -> Result<Handle, StartError> {
     let (snapshots, snapshot) = watch::channel(Arc::new(Snapshot::default()));
     let (events, _) = broadcast::channel(EVENT_CAPACITY);
     let counters = Arc::new(Counters::default());
-    let outlets = engine::Outlets { snapshots, events: events.clone(), counters: Arc::clone(&counters) };
+    let directory = Arc::default();
+    let weak = events.downgrade();
+    let outlets = engine::Outlets {
+        snapshots,
+        events,
+        counters: Arc::clone(&counters),
+        directory: Arc::clone(&directory),
+    };
     let (ready, started) = std::sync::mpsc::sync_channel(1);
     let codecs = config.codecs.clone();
     std::thread::Builder::new()
@@ -80,5 +87,5 @@ pub fn start(config: Config, shutdown: Shutdown) -> Result<Handle, StartError> {
         .map_err(StartError::Thread)?;
     let gone = || StartError::Thread(std::io::Error::other("ended while starting"));
     let udp_port = started.recv().map_err(|_| gone())??;
-    Ok(Handle { requests, snapshot, events, counters, udp_port, codecs: Arc::new(codecs) })
+    Ok(Handle { requests, snapshot, events: weak, directory, counters, udp_port, codecs: Arc::new(codecs) })
 }

@@ -51,7 +51,7 @@ async fn validate(
     uri: Uri,
     params: Params,
 ) -> Response {
-    match opening(&signalling.keys, &headers, &uri, &params) {
+    match opening(&signalling, &headers, &uri, &params) {
         Ok(_) => "success".into_response(),
         Err(refused) => refused.into_response(),
     }
@@ -66,7 +66,7 @@ async fn connect(
 ) -> Response {
     // As LiveKit: a plain request finds nothing here.
     let Ok(upgrade) = upgrade else { return StatusCode::NOT_FOUND.into_response() };
-    let opening = match opening(&signalling.keys, &headers, &uri, &params) {
+    let opening = match opening(&signalling, &headers, &uri, &params) {
         Ok(opening) => opening,
         Err(refused) => return refused.into_response(),
     };
@@ -77,8 +77,10 @@ async fn connect(
 }
 
 /// Who comes, and what it says. A join request may come to `/rtc` too; to `/rtc/v1` it must.
-fn opening(keys: &Keys, headers: &HeaderMap, uri: &Uri, params: &Params) -> Result<Opening, Refused> {
-    let grant = authorize(keys, headers, uri)?;
+fn opening(signalling: &Signalling, headers: &HeaderMap, uri: &Uri, params: &Params) -> Result<Opening, Refused> {
+    let directory = signalling.handle.directory();
+    let grant = directory.settled(authorize(&signalling.keys, headers, uri)?);
+    directory.check(&grant.room).map_err(|refusal| (StatusCode::FORBIDDEN, refusal.to_string()))?;
     let bad = |reason: String| (StatusCode::BAD_REQUEST, reason);
     match params.get("join_request").filter(|text| !text.is_empty()) {
         Some(text) => {

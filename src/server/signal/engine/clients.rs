@@ -34,6 +34,7 @@ impl Engine {
             self.clear_out(&room, &replaced, Departure::Replaced);
         }
         let key = admitted.key;
+        self.lay_down(&room);
         let sid = self.participant(&room, key).map(|p| p.sid.clone()).unwrap_or_default();
         info!(room, identity, sid, protocol, "a participant joined");
         let (publisher, subscriber) = self.open_connections(key, single);
@@ -127,7 +128,8 @@ impl Engine {
             return;
         };
         let others = room.others(key);
-        let room_info = room.info();
+        let Some(participant) = room.participant(key) else { return };
+        let (room_info, grant) = (room.info_for(participant), participant.grant.clone());
         let name = room.name.clone();
         let Some(member) = self.members.get_mut(&key) else { return };
         member.hang_up();
@@ -138,6 +140,8 @@ impl Engine {
         member.send(Response::Reconnect(reply::reconnect(&self.node_id)));
         member.send(Response::Update(proto::ParticipantUpdate { participants: others }));
         member.send(Response::RoomUpdate(proto::RoomUpdate { room: Some(room_info) }));
+        // What it may do can have changed since its token was made.
+        member.grant_changed(grant);
         member.subscriber.restart();
         info!(room = name, identity = member.identity, "a stay is resumed");
         join.first.into_iter().for_each(|said| self.said(key, said));

@@ -28,7 +28,7 @@ mod upkeep;
 
 use std::collections::HashMap;
 use std::mem::ManuallyDrop;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
 
@@ -41,7 +41,7 @@ use super::{Config, Counters, Snapshot, StartError};
 use crate::base::clock::{self, MediaTime};
 use crate::base::pulse::Pulse;
 use crate::base::{Shutdown, ids};
-use crate::room::{Departure, Event, MemberKey, Rooms};
+use crate::room::{Departure, Directory, Event, MemberKey, RoomOptions, Rooms};
 use crate::rtc::sfu::socket::UdpPort;
 use crate::rtc::sfu::{Codecs, ConnectionKey, Endpoints, Role};
 use crate::sfu::speaker::Speakers;
@@ -61,6 +61,7 @@ pub(super) struct Outlets {
     pub snapshots: watch::Sender<Arc<Snapshot>>,
     pub events: broadcast::Sender<Event>,
     pub counters: Arc<Counters>,
+    pub directory: Arc<RwLock<Directory>>,
 }
 
 /// The engine's whole state.
@@ -231,6 +232,30 @@ impl Engine {
             self.end_room(&room, Departure::Shutdown);
         }
         self.publish_snapshot();
+    }
+
+    /// A room has begun: what is laid down for it.
+    fn lay_down(&mut self, room: &str) {
+        let directory = self.outlets.directory.read().unwrap_or_else(PoisonError::into_inner);
+        let lifetime = directory.get(room).and_then(|room| room.lifetime);
+        if let (Some(room), Some(_)) = (self.rooms.get_mut(room), lifetime) {
+            room.set(RoomOptions { lifetime, ..RoomOptions::default() });
+        }
+    }
+
+    /// Ends the rooms whose time is up, some of them for good.
+    fn end_overdue(&mut self) {
+        for room in self.rooms.overdue(self.at) {
+            info!(room, "a room's time is up");
+            self.end_room(&room, Departure::RoomEnded);
+            let mut directory = self.outlets.directory.write().unwrap_or_else(PoisonError::into_inner);
+            let once = directory.get(&room).is_some_and(|room| room.once);
+            let disabled = once && directory.disable(&room);
+            drop(directory);
+            if disabled {
+                self.emit(Event::RoomDisabled { room });
+            }
+        }
     }
 
     fn emit(&self, event: Event) {

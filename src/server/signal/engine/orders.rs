@@ -25,6 +25,7 @@ impl Engine {
     ) -> Result<proto::Room, Refusal> {
         let says_more = options.metadata.is_some();
         let events = self.rooms.create(name, options, clock::wall(), self.at)?;
+        self.lay_down(name);
         events.into_iter().for_each(|event| self.emit(event));
         if says_more {
             self.tell_room(name);
@@ -149,6 +150,8 @@ impl Engine {
             self.say(key, Response::TrackUnpublished(proto::TrackUnpublishedResponse { track_sid: sid }));
         }
         if let Some(member) = self.members.get_mut(&key) {
+            // Announced, and not in an offer yet.
+            member.publications.retain(|track| track.bound.is_some() || after.may_publish(track.info.source));
             member.grant_changed(after.clone());
         }
         self.lose_sight(room, key, before);
@@ -262,7 +265,7 @@ pub(super) fn one<'a>(room: &'a Room, identity: &str) -> Result<&'a Participant,
 
 impl super::Member {
     /// The tokens that the client is given from now on say what it may do now.
-    fn grant_changed(&mut self, grant: Grant) {
+    pub(super) fn grant_changed(&mut self, grant: Grant) {
         if let Some(out) = &self.out {
             // Full: the client does not read, and will lose its connection over the next message.
             let _ = out.try_send(Out::Granted(Box::new(grant)));

@@ -36,13 +36,8 @@ pub(super) fn join(
     node_id: &str,
 ) -> proto::JoinResponse {
     let codec = |mime: &str| proto::Codec { mime: mime.to_owned(), ..Default::default() };
-    let mut info = room.info();
-    if participant.grant.waiting {
-        // Not in yet: what is said in the room, and how many are there, is not its business.
-        (info.metadata, info.num_participants, info.num_publishers) = (String::new(), 0, 0);
-    }
     proto::JoinResponse {
-        room: Some(info),
+        room: Some(room.info_for(participant)),
         participant: Some(participant.info()),
         other_participants: room.others(participant.key),
         server_version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -38,6 +38,7 @@ impl Engine {
         self.refresh_tracks();
         self.judge_speakers();
         self.set_stages();
+        self.end_overdue();
         for event in self.rooms.sweep(self.at) {
             if let Event::RoomFinished { room, .. } = &event {
                 self.speakers.remove(&room.name);
