@@ -203,3 +203,18 @@ async fn loss_and_jitter_alone_cost_no_layer() {
     assert!(met["frames"].as_u64().unwrap() > 200 && met["disconnects"] == 0, "{met}");
     the_box.leave().await.unwrap();
 }
+
+/// Our server is held to the same script (`tests/api.rs`).
+#[tokio::test(flavor = "multi_thread")]
+async fn room_service_does_here_what_it_does_on_our_own_server() {
+    let (Some(python), Some(server)) = (interop::part("ROOMD_TEST_PYTHON"), LiveKit::start().await) else {
+        return;
+    };
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop/room_service.py");
+    let tokens = ["host", "anna", "bert"].map(|identity| token(identity, "hall", 3600));
+    let mut command = tokio::process::Command::new(python);
+    command.args([script, &format!("http://127.0.0.1:{}", server.port), &server.url()]);
+    let running = command.args(tokens).arg("-").kill_on_drop(true).output();
+    let output = tokio::time::timeout(Duration::from_secs(120), running).await.unwrap().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}

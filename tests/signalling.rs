@@ -12,7 +12,7 @@ use livekit_protocol as proto;
 use prost::Message as _;
 use proto::signal_request::Message as Request;
 use proto::signal_response::Message as Response;
-use roomd::room::{Departure, Event, Grant, Refusal, WAITING};
+use roomd::room::{Departure, Event, Grant, Refusal, Registered, WAITING};
 use rooms::{RoomServer, grant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_tungstenite::tungstenite::Message;
@@ -432,4 +432,24 @@ async fn what_a_participant_may_do_changes_live_and_everyone_is_told() {
     let room =
         |r| if let Response::RoomUpdate(update) = r { update.room.map(|room| room.metadata) } else { None };
     assert_eq!(anna.until("room update", room).await, "topic");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_room_made_for_later_is_joined_by_its_other_name_and_closes_for_good_when_its_time_is_up() {
+    let server = RoomServer::start().await;
+    let mut events = server.handle.events();
+    let lifetime = Some(Duration::from_millis(300));
+    let room = Registered { custom_id: Some("daily".into()), lifetime, once: true, ..Registered::default() };
+    server.handle.directory_mut().set("abcd-efgh-ijkl", room);
+    let token = server.token("daily", "anna");
+    let mut anna = Client::open(&server, &token, "").await;
+    let Some(Response::Join(join)) = anna.next().await else { panic!("no join response") };
+    assert_eq!(join.room.expect("a room").name, "abcd-efgh-ijkl");
+    assert_eq!(anna.leave_reason().await, proto::DisconnectReason::RoomDeleted as i32);
+    let disabled = async {
+        while !matches!(events.recv().await, Ok(Event::RoomDisabled { room }) if room == "abcd-efgh-ijkl") {}
+    };
+    tokio::time::timeout(Duration::from_secs(10), disabled).await.expect("told");
+    let answer = get(&server, &format!("/rtc/validate?access_token={token}")).await;
+    assert!(answer.starts_with("HTTP/1.1 403") && answer.contains("deactivated"), "{answer}");
 }

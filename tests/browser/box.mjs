@@ -1,7 +1,7 @@
 // The owner in headless Chromium: opens an admin link, looks at the box's page, records, plays the recording.
 //
 // Input: one JSON argument {link, profile, record_ms, live: {url, key}, screenshots: {file: {width, height}}}. Output:
-// one JSON line {second_use, picture, guest_link, level, live, during, after, played}.
+// one JSON line {second_use, picture, guest_link, ask_link, level, live, during, after, played}.
 import { createRequire } from 'node:module';
 
 const require = createRequire(process.env.ROOMD_TEST_NODE_MODULES + '/');
@@ -51,6 +51,10 @@ try {
   });
   await page.waitForFunction(() => document.querySelector('#guest-link').href !== '', null, patience);
   seen.guest_link = await page.getByTestId('guest-link').getAttribute('href');
+  await page.getByTestId('guest-may').selectOption('ask');
+  await page.getByTestId('make-guest-link').click();
+  await page.waitForFunction(() => document.querySelector('#guest-note').innerText.includes('let in'), null, patience);
+  seen.ask_link = await page.getByTestId('guest-link').getAttribute('href');
   await page.getByTestId('level').waitFor({ state: 'visible', ...patience });
   await page.waitForFunction(() => document.querySelector('#level').ariaValueText?.includes('dB'), null, patience);
   seen.level = await page.getByTestId('level').getAttribute('aria-valuetext');

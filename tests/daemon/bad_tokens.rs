@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use roomd::room::Grant;
-use roomd::room::token::Keys;
+use roomd::room::token::{GuestRight, Keys};
 
 use crate::gate;
 use crate::http;
@@ -109,7 +109,7 @@ fn a_token_for_another_room_opens_only_that_one_and_never_the_box() {
     let address = roomd.address("http");
     let (keys, _) = keys(&roomd);
     let elsewhere = Grant { room: "elsewhere".to_owned(), room_admin: true, ..Pair::joining("mallory") };
-    let guest = keys.mint_guest("lobby", "", MINUTE, SystemTime::now());
+    let guest = keys.mint_guest("lobby", "", GuestRight::Join, MINUTE, SystemTime::now());
     for token in [keys.mint(&elsewhere, MINUTE, SystemTime::now()), guest] {
         let header = format!("Authorization: {token}");
         for path in ["/box/state", "/box/info", "/box/recordings", "/metrics"] {

@@ -27,6 +27,7 @@ mod pair;
 mod parts;
 mod process;
 mod recording;
+mod room_page;
 mod roomd;
 mod service;
 mod webhooks;

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::roomd::Roomd;
-use crate::{film, gate, guest, live};
+use crate::{film, gate, guest, live, pair};
 
 /// A fresh admin link under the box's plain listener.
 fn admin_link(roomd: &Roomd) -> String {
@@ -42,6 +42,9 @@ fn the_owner_opens_the_box_once_by_a_link_sees_it_records_and_plays_the_recordin
     assert_eq!(seen["picture"]["shown"], true, "{seen}");
     assert!(seen["picture"]["width"].as_u64().is_some_and(|width| width >= 320), "{seen}");
     assert!(text(&seen["guest_link"]).contains("/rooms/lobby#t="), "{seen}");
+    let token = text(&seen["ask_link"]).split("#t=").nth(1).expect("a link that asks").to_owned();
+    let asks = pair::keys(&roomd).0.verify(&token, std::time::SystemTime::now()).expect("a good token");
+    assert!(asks.waiting && !asks.can_subscribe, "{asks:?}");
 
     assert!(text(&seen["live"]).contains("Not live, next try"), "{seen}");
     assert!(text(&seen["level"]).contains(" dB"), "the microphone's meter shows the test sound: {seen}");

@@ -1,6 +1,6 @@
 """The unmodified Python server SDK drives RoomService, and clients of the Python SDK see what it does.
 usage: room_service.py <http url> <ws url> <token host> <token anna> <token bert> <token guest>
-prints one line of JSON. The guest's token only asks to join."""
+prints one line of JSON. The guest's token only asks to join; "-": no guest, for a server without a waiting room."""
 import asyncio
 import json
 import sys
@@ -13,6 +13,19 @@ from livekit.protocol import models, room as requests
 HTTP, WS, HOST, ANNA, BERT, GUEST = sys.argv[1:7]
 KEY, SECRET = "devkey", "0123456789abcdef0123456789abcdef"
 CAMERA = rtc.TrackSource.SOURCE_CAMERA
+
+
+# What is seen on any LiveKit server.
+EXPECTED = {
+    "created": ["hall", 3, "a", 60, 1],
+    "room metadata": "a",
+    "people": ["anna", "bert", "host"],
+    "tracks": ["bert's camera"],
+    "mute": [True, "failed_precondition"],
+    "not for bert": True,
+    "rpc": ["hello you", "invalid_argument"],
+    "gone": [0, "not_found"],
+}
 
 
 async def until(what, condition, limit_s=15.0):
@@ -99,6 +112,27 @@ async def refusal(call):
     return None
 
 
+async def waiting_room(rooms, host, anna, speaker, seen):
+    """A guest asks to join a room that is full at first."""
+    for client in (host, anna):
+        client.forget()
+    guest = await joined(GUEST)
+    await host.heard("connected", "guest")
+    own = guest.room.local_participant
+    seen["waits"] = [own.attributes, guest.others, host.room.remote_participants["guest"].attributes]
+    full = rooms.update_participant(api.UpdateParticipantRequest(room="hall", identity="guest", permission=speaker))
+    seen["full"] = await refusal(full)
+    await rooms.create_room(api.CreateRoomRequest(name="hall", max_participants=4))
+    await rooms.update_participant(api.UpdateParticipantRequest(room="hall", identity="guest", permission=speaker))
+    await anna.heard("connected", "guest")
+    seen["unseen before"] = anna.told.count(["connected", "guest"])
+    await guest.heard("subscribed", "bert", "on stage")
+    seen["admitted"] = [own.attributes, guest.others]
+    guest.camera = await camera(guest, "guest's camera")
+    await anna.heard("subscribed", "guest", "guest's camera")
+    return guest
+
+
 async def main():
     seen = {}
     async with api.LiveKitAPI(HTTP, KEY, SECRET) as server:
@@ -168,33 +202,22 @@ async def main():
         await rooms.update_room_metadata(api.UpdateRoomMetadataRequest(room="hall", metadata="b"))
         await anna.heard("room metadata", "b")
 
-        for client in (host, anna):
-            client.forget()
-        guest = await joined(GUEST)
-        await host.heard("connected", "guest")
-        own = guest.room.local_participant
-        seen["waits"] = [own.attributes, guest.others, host.room.remote_participants["guest"].attributes]
-        full = rooms.update_participant(api.UpdateParticipantRequest(room="hall", identity="guest", permission=speaker))
-        seen["full"] = await refusal(full)
-        await rooms.create_room(api.CreateRoomRequest(name="hall", max_participants=4))
-        await rooms.update_participant(api.UpdateParticipantRequest(room="hall", identity="guest", permission=speaker))
-        await anna.heard("connected", "guest")
-        seen["unseen before"] = anna.told.count(["connected", "guest"])
-        await guest.heard("subscribed", "bert", "on stage")
-        seen["admitted"] = [own.attributes, guest.others]
-        _, more = await camera(guest, "guest's camera")
-        await anna.heard("subscribed", "guest", "guest's camera")
+        stays = [host, anna]
+        if GUEST != "-":
+            stays.append(await waiting_room(rooms, host, anna, speaker, seen))
 
         await rooms.remove_participant(api.RoomParticipantIdentity(**of_bert))
         await bert.heard("out", models.DisconnectReason.PARTICIPANT_REMOVED)
         await anna.heard("disconnected", "bert")
         await rooms.delete_room(api.DeleteRoomRequest(room="hall"))
-        for client in (host, anna, guest):
+        for client in stays:
             await client.heard("out", models.DisconnectReason.ROOM_DELETED)
         gone = await rooms.list_rooms(api.ListRoomsRequest())
         seen["gone"] = [len(gone.rooms), await refusal(rooms.delete_room(api.DeleteRoomRequest(room="hall")))]
         pictures.cancel()
-        more.cancel()
+    for what, wanted in EXPECTED.items():
+        if seen[what] != wanted:
+            raise SystemExit(f"{what}: {seen[what]} and not {wanted}")
     print(json.dumps(seen))
 
 

@@ -1,44 +1,69 @@
 import { describe, expect, it } from "vitest";
-import { fitGrid, initials, tileOrder } from "../src/room/layout";
+import { arrange, initials, type Rect } from "../src/room/layout";
 
-describe("tiles in a rectangle", () => {
-  it("stand beside each other on a laptop and above each other on a phone", () => {
-    expect(fitGrid(2, 1264, 680, 8).columns).toBe(2);
-    expect(fitGrid(2, 374, 720, 8).columns).toBe(1);
-    expect(fitGrid(6, 1264, 680, 8).columns).toBe(3);
-  });
+const LAPTOP = [1350, 640] as const;
+const PHONE = [374, 690] as const;
 
-  it("never leave the rectangle while they are large enough to look at", () => {
-    for (let count = 1; count <= 25; count += 1) {
-      const fit = fitGrid(count, 1264, 680, 8);
-      const rows = Math.ceil(count / fit.columns);
-      expect(fit.columns * fit.tileWidth + (fit.columns - 1) * 8).toBeLessThanOrEqual(1264);
-      expect(rows * fit.tileHeight + (rows - 1) * 8).toBeLessThanOrEqual(680);
+function overlaps(a: Rect, b: Rect): boolean {
+  return a.left < b.left + b.width && b.left < a.left + a.width && a.top < b.top + b.height && b.top < a.top + a.height;
+}
+
+describe("tiles in the stage", () => {
+  it("never leave it and never lie on each other", () => {
+    for (const [width, height] of [LAPTOP, PHONE, [640, 320], [200, 120], [90, 1500]] as const) {
+      for (const large of [false, true]) {
+        for (let count = 1; count <= 60; count += 1) {
+          const rects = arrange(count, width, height, large);
+          expect(rects.length, `${count} in ${width} x ${height}`).toBeGreaterThan(0);
+          for (const [index, rect] of rects.entries()) {
+            expect(rect.left).toBeGreaterThanOrEqual(0);
+            expect(rect.top).toBeGreaterThanOrEqual(0);
+            expect(rect.left + rect.width, `${index} of ${count} in ${width} x ${height}`).toBeLessThanOrEqual(width);
+            expect(rect.width).toBeGreaterThan(0);
+            expect(rect.height).toBeGreaterThan(0);
+            expect(rects.slice(0, index).some((before) => overlaps(before, rect))).toBe(false);
+          }
+        }
+      }
     }
   });
 
-  it("keep the columns that they were asked to keep", () => {
-    expect(fitGrid(2, 374, 500, 8, 1).columns).toBe(1);
-    expect(fitGrid(2, 374, 500, 8, 1, 2)).toEqual({ columns: 2, tileWidth: 183, tileHeight: 183 });
+  it("stand beside each other on a laptop and above each other on a phone", () => {
+    const [a, b] = arrange(2, ...LAPTOP, false);
+    expect(a?.top).toBe(b?.top);
+    const [c, d] = arrange(2, ...PHONE, false);
+    expect(c?.left).toBe(d?.left);
+    expect(d?.top).toBeGreaterThan(c?.top ?? 0);
   });
 
-  it("scroll instead of becoming too small", () => {
-    const fit = fitGrid(60, 374, 600, 8);
-    expect(fit.columns).toBe(2);
-    expect(fit.tileWidth).toBeGreaterThanOrEqual(150);
+  it("are all of one size in a grid, its last row in the middle", () => {
+    const rects = arrange(5, ...LAPTOP, false);
+    expect(new Set(rects.map((rect) => `${rect.width} x ${rect.height}`)).size).toBe(1);
+    const middle = (row: Rect[]) => ((row[0]?.left ?? 0) + (row.at(-1)?.left ?? 0) + (row.at(-1)?.width ?? 0)) / 2;
+    expect(Math.abs(middle(rects.slice(3)) - middle(rects.slice(0, 3)))).toBeLessThanOrEqual(1);
   });
 
-  it("have a size even when there is no room or nobody", () => {
-    expect(fitGrid(0, 800, 600, 8).columns).toBe(1);
-    expect(fitGrid(3, 0, 0, 8).tileWidth).toBeGreaterThan(0);
+  it("leave most of the stage to the large one", () => {
+    const [large, ...small] = arrange(4, ...LAPTOP, true);
+    expect((large?.width ?? 0) / LAPTOP[0]).toBeGreaterThan(0.75);
+    expect(small.every((rect) => rect.width * 3 < (large?.width ?? 0))).toBe(true);
   });
 
-  it("begin with the box and end with oneself", () => {
-    const me = { identity: "a", local: true, joinedAtMs: 0 };
-    const late = { identity: "b", local: false, joinedAtMs: 9 };
-    const early = { identity: "c", local: false, joinedAtMs: 3 };
-    const box = { identity: "box-1", local: false, joinedAtMs: 50 };
-    expect([me, late, early, box].sort(tileOrder)).toEqual([box, early, late, me]);
+  it("give the first one the whole width of a phone that is held upright", () => {
+    expect(arrange(4, ...PHONE, false)[0]?.width).toBe(PHONE[0]);
+    expect(arrange(2, ...PHONE, true)[0]?.width).toBe(PHONE[0]);
+  });
+
+  it("are fewer than there are people rather than too small to see", () => {
+    const rects = arrange(60, ...PHONE, false);
+    expect(rects.length).toBeLessThan(60);
+    expect(Math.min(...rects.map((rect) => rect.width))).toBeGreaterThanOrEqual(110);
+    expect(arrange(30, ...LAPTOP, true).length).toBeLessThan(8);
+  });
+
+  it("are none where there is nobody or no room", () => {
+    expect(arrange(0, ...LAPTOP, false)).toEqual([]);
+    expect(arrange(3, 0, 0, true)).toEqual([]);
   });
 });
 

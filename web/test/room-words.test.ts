@@ -1,6 +1,6 @@
 import { ConnectionError, DisconnectReason } from "livekit-client";
 import { describe, expect, it } from "vitest";
-import { deviceErrorOf, endingOf, EXPIRED, joinErrorOf, plain } from "../src/room/words";
+import { deviceErrorOf, endingOf, EXPIRED, joinErrorOf, nameProblemOf, plain } from "../src/room/words";
 
 function named(name: string): Error {
   const error = new Error("x");
@@ -10,11 +10,27 @@ function named(name: string): Error {
 
 describe("the end of a call", () => {
   it("offers to join again only where that can help", () => {
-    expect(endingOf(DisconnectReason.CLIENT_INITIATED).again).toBe(true);
-    expect(endingOf(DisconnectReason.PARTICIPANT_REMOVED).again).toBe(false);
-    expect(endingOf(DisconnectReason.ROOM_DELETED).again).toBe(false);
-    expect(endingOf(DisconnectReason.SERVER_SHUTDOWN).again).toBe(true);
-    expect(endingOf(undefined).title).toBe("Connection lost");
+    expect(endingOf(DisconnectReason.CLIENT_INITIATED, false).again).toBe(true);
+    expect(endingOf(DisconnectReason.PARTICIPANT_REMOVED, false).again).toBe(false);
+    expect(endingOf(DisconnectReason.ROOM_DELETED, false).again).toBe(false);
+    expect(endingOf(DisconnectReason.SERVER_SHUTDOWN, false).again).toBe(true);
+    expect(endingOf(undefined, false).title).toBe("Connection lost");
+  });
+});
+
+describe("a guest's name", () => {
+  it("may be of any kind, but not of any length", () => {
+    expect(nameProblemOf("")).toBeUndefined();
+    expect(nameProblemOf("Ægir \u202e <b>")).toBeUndefined();
+    expect(nameProblemOf("x".repeat(61))).toBe("A name may have 60 characters; this one has 61.");
+  });
+});
+
+describe("waiting to be let in", () => {
+  it("ends with being let in, being turned away, or giving up", () => {
+    expect(endingOf(DisconnectReason.USER_REJECTED, true)).toMatchObject({ title: "You were not let in", again: false });
+    expect(endingOf(DisconnectReason.CLIENT_INITIATED, true)).toMatchObject({ title: "You stopped waiting", again: true });
+    expect(endingOf(DisconnectReason.ROOM_DELETED, true).title).toBe("The room has ended");
   });
 });
 

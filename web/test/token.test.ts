@@ -38,12 +38,13 @@ describe("a token", () => {
       room: "lobby",
       expiresAtMs: 1_000_000,
       canPublish: false,
+      rights: { moderate: false, admit: false },
     });
   });
 
   it("is read in the app server's shape", () => {
     const token = jwt({ apikey: "k", permissions: ["allow_join"], version: 2, roomId: "abcd", participantId: "p1", exp: 5 });
-    expect(readToken(token)).toEqual({ name: "p1", identity: "p1", room: "abcd", expiresAtMs: 5000, canPublish: true });
+    expect(readToken(token)).toMatchObject({ name: "p1", identity: "p1", room: "abcd", expiresAtMs: 5000, canPublish: true });
   });
 
   it("that is none is told apart instead of thrown", () => {
@@ -53,6 +54,16 @@ describe("a token", () => {
   });
 
   it("with claims of the wrong type still gives a name", () => {
-    expect(readToken(jwt({ sub: 5, name: {}, exp: "soon", video: "all" }))).toEqual({ name: "", identity: "", canPublish: true });
+    expect(readToken(jwt({ sub: 5, name: {}, exp: "soon", video: "all" }))).toMatchObject({ name: "", identity: "", canPublish: true });
+  });
+
+  it("says who may moderate, and who may let others in", () => {
+    const rights = (claims: unknown) => readToken(jwt(claims))?.rights;
+    expect(rights({ iss: "k", sub: "a", video: { roomAdmin: true } })).toEqual({ moderate: true, admit: true });
+    expect(rights({ iss: "k", sub: "a", permissions: ["allow_mod"], video: {} })).toEqual({ moderate: false, admit: false });
+    expect(rights({ apikey: "k", permissions: ["allow_join"] })).toEqual({ moderate: false, admit: true });
+    expect(rights({ apikey: "k", permissions: ["allow_join", "allow_mod"] })).toEqual({ moderate: true, admit: true });
+    expect(rights({ apikey: "k", permissions: ["ask_join"] })).toEqual({ moderate: false, admit: false });
+    expect(rights({ apikey: "k", permissions: "allow_mod" })).toEqual({ moderate: false, admit: false });
   });
 });

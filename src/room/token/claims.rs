@@ -165,6 +165,7 @@ impl Claims {
             None if full || asking => format!("guest-{}", ids::random(10)),
             None => String::new(),
         };
+        let nameless = self.name.as_ref().is_none_or(String::is_empty);
         Ok(Grant {
             identity,
             name: self.name.unwrap_or_default(),
@@ -178,7 +179,8 @@ impl Claims {
             can_publish: on_stage,
             can_subscribe: full,
             can_publish_data: full,
-            can_update_own_metadata: full,
+            // Many may wait by one link too: those who may admit are to read who asks.
+            can_update_own_metadata: full || asking && nameless,
             hidden: asking,
             attributes: self.attributes.unwrap_or_default(),
             waiting: asking,
@@ -234,6 +236,30 @@ impl<'a> Minted<'a> {
             attributes: &grant.attributes,
             video,
             roomd: Own { waiting: grant.waiting, may_admit: grant.may_admit },
+        }
+    }
+}
+
+/// What a guest link lets its bearers do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum GuestRight {
+    /// Join at once.
+    #[default]
+    Join,
+    /// Ask to be let in (the waiting room).
+    Ask,
+    /// Join at once and moderate the room.
+    Moderate,
+}
+
+impl GuestRight {
+    /// The permissions and roles that say so in the app-server shape.
+    pub(super) fn claims(self) -> (&'static [&'static str], &'static [&'static str]) {
+        match self {
+            GuestRight::Join => (&["allow_join"], &["rtc"]),
+            GuestRight::Ask => (&["ask_join"], &["rtc"]),
+            GuestRight::Moderate => (&["allow_join", "allow_mod"], &["rtc", "crawler"]),
         }
     }
 }

@@ -9,7 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
 
-use super::claims::{AppToken, Claims, Key, Minted, MintedApp, MintedDigest};
+use super::claims::{AppToken, Claims, GuestRight, Key, Minted, MintedApp, MintedDigest};
 use super::{KeysError, TokenError};
 use crate::base::ids;
 use crate::room::Grant;
@@ -166,10 +166,17 @@ impl Keys {
         self.signed(&MintedApp::new(token, self.first(), from, to))
     }
 
-    /// A token with which any number of guests may join `room`, each under a random identity; `name` (may be
+    /// A token with which any number of guests may come to `room`, each under a random identity; `name` (may be
     /// empty) is what the others see.
-    pub fn mint_guest(&self, room: &str, name: &str, ttl: Duration, now: SystemTime) -> String {
-        let (permissions, roles) = (&["allow_join"][..], &["rtc"][..]);
+    pub fn mint_guest(
+        &self,
+        room: &str,
+        name: &str,
+        right: GuestRight,
+        ttl: Duration,
+        now: SystemTime,
+    ) -> String {
+        let (permissions, roles) = right.claims();
         self.mint_app(&AppToken { room, name, permissions, roles, ..AppToken::default() }, ttl, now)
     }
 

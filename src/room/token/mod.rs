@@ -10,7 +10,7 @@ mod claims;
 mod error;
 mod keys;
 
-pub use claims::AppToken;
+pub use claims::{AppToken, GuestRight};
 pub use error::{KeysError, TokenError};
 pub use keys::{Keys, LEEWAY, SECRET_CHARACTERS, TOKEN_BYTES};
 

@@ -90,7 +90,10 @@ fn absent_app_server_permissions_mean_none() {
             && !asking.can_subscribe
             && asking.waiting
             && !asking.may_admit("any")
+            && asking.can_update_own_metadata
     );
+    let named = app(json!({"permissions": ["ask_join"], "name": "Ann"}));
+    assert!(named.waiting && !named.can_update_own_metadata, "the app server has said who asks");
     let rest = app(json!({"permissions": ["allow_join", "allow_mod"], "roles": ["crawler"]}));
     assert!(!rest.room_join && rest.room_admin && rest.may_change_box());
     let rtc = app(json!({"permissions": ["allow_join", "allow_mod"], "roles": ["rtc"]}));
@@ -102,11 +105,17 @@ fn absent_app_server_permissions_mean_none() {
 
 #[test]
 fn a_guest_link_serves_many_each_under_its_own_identity() {
-    let token = keys().mint_guest("lobby", "Ann", Duration::from_secs(60), at(NOW));
+    let link = |right| keys().mint_guest("lobby", "Ann", right, Duration::from_secs(60), at(NOW));
+    let token = link(GuestRight::Join);
     let (one, two) = (keys().verify(&token, at(NOW)).unwrap(), keys().verify(&token, at(NOW)).unwrap());
     assert!(one.may_join("lobby") && !one.may_join("attic") && one.can_publish && !one.room_admin);
     assert_eq!(one.name, "Ann");
     assert!(one.identity.starts_with("guest-") && one.identity != two.identity);
+    let asks = keys().verify(&link(GuestRight::Ask), at(NOW)).unwrap();
+    assert!(asks.waiting && !asks.may_admit("lobby"));
+    let host = keys().verify(&link(GuestRight::Moderate), at(NOW)).unwrap();
+    assert!(host.may_join("lobby") && host.may_moderate("lobby") && !host.may_moderate("attic"));
+    assert!(!host.may_change_box() && !host.room_create);
 }
 
 #[test]

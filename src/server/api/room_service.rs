@@ -25,6 +25,8 @@ use crate::server::signal::RpcFailure;
 const DATA_BYTES: usize = 64_000;
 /// Largest payload of a method's call, in bytes, as in LiveKit's RPC.
 const RPC_BYTES: usize = 15 * 1024;
+/// LiveKit's RPC errors that say that the call was wrong: no such method, payload too large and the like.
+const RPC_CALLERS_FAULTS: std::ops::Range<u32> = 1400..1500;
 /// How long a method may take when the call does not say, and at most.
 const RPC_TIMEOUT: Duration = Duration::from_secs(10);
 const RPC_TIMEOUT_MAX: Duration = Duration::from_secs(60);
@@ -150,9 +152,16 @@ async fn perform_rpc(api: &Api, call: &Call) -> Result<Response, Error> {
         let message = failure.to_string();
         match failure {
             RpcFailure::Refused(refusal) => refusal.into(),
-            RpcFailure::Failed(error) => Error::new(Code::Aborted, message)
-                .with("rpc_code", error.code.to_string())
-                .with("rpc_data", error.data),
+            RpcFailure::Failed(error) => {
+                let code = if RPC_CALLERS_FAULTS.contains(&error.code) {
+                    Code::InvalidArgument
+                } else {
+                    Code::Internal
+                };
+                Error::new(code, message)
+                    .with("rpc_code", error.code.to_string())
+                    .with("rpc_data", error.data)
+            }
             RpcFailure::Left => Error::new(Code::Unavailable, message),
             RpcFailure::Timeout(_) => Error::new(Code::DeadlineExceeded, message),
         }

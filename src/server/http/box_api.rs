@@ -27,7 +27,7 @@ use crate::base::{clock, ids};
 use crate::control::{self, Code, Command, CommandError, Origin, Reply};
 use crate::media::Meter;
 use crate::room::Grant;
-use crate::room::token::Keys;
+use crate::room::token::{GuestRight, Keys};
 
 /// Largest body; as large as an MQTT command may be.
 const BODY_BYTES: usize = 16 * 1024;
@@ -164,11 +164,13 @@ struct GuestLink {
     room: String,
     #[serde(default)]
     name: String,
+    #[serde(default)]
+    may: GuestRight,
 }
 
 /// The guest page of `room` with a token in its fragment, good from `now` for 24 hours.
-pub(super) fn guest_path(keys: &Keys, room: &str, name: &str, now: SystemTime) -> String {
-    format!("/rooms/{}#t={}", escaped(room), keys.mint_guest(room, name, GUEST_LIFETIME, now))
+pub(super) fn guest_path(keys: &Keys, room: &str, name: &str, may: GuestRight, now: SystemTime) -> String {
+    format!("/rooms/{}#t={}", escaped(room), keys.mint_guest(room, name, may, GUEST_LIFETIME, now))
 }
 
 /// `POST /box/guest-link`: many may use one link.
@@ -185,7 +187,7 @@ pub(super) async fn guest_link(
         return Err(Refusal::bad_request("name: at most 128 characters"));
     }
     let now = clock::wall();
-    let path = guest_path(&app.deps.keys, room, &wanted.name, now);
+    let path = guest_path(&app.deps.keys, room, &wanted.name, wanted.may, now);
     let url = format!("{}{path}", shareable_base(&app, via, &headers));
     Ok(Json(json!({"url": url, "path": path, "expires_at": control::rfc3339(now + GUEST_LIFETIME)})))
 }

@@ -40,7 +40,7 @@ use super::tls::{Source, Tls, TlsError};
 use crate::base::{Shutdown, clock};
 use crate::control::ControlHandle;
 use crate::media::{LatestPicture, Meter};
-use crate::room::token::Keys;
+use crate::room::token::{GuestRight, Keys};
 
 pub use access::{token_of, token_of_parts};
 pub use addresses::Addresses;
@@ -192,7 +192,7 @@ impl Http {
 
     /// A link for any number of guests to `room`, under each address it can be opened by.
     pub fn guest_links(&self, room: &str) -> Vec<String> {
-        let path = box_api::guest_path(&self.keys, room, "", clock::wall());
+        let path = box_api::guest_path(&self.keys, room, "", GuestRight::default(), clock::wall());
         self.addresses.urls().map(|base| format!("{base}{path}")).collect()
     }
 

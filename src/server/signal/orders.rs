@@ -15,7 +15,7 @@ pub enum RpcFailure {
     #[error(transparent)]
     Refused(#[from] Refusal),
     /// The participant answered with an error.
-    #[error("error {}: {}", .0.code, .0.message)]
+    #[error("RpcError {}: {}", .0.code, .0.message)]
     Failed(proto::RpcError),
     /// It left before it answered.
     #[error("the participant left before it answered")]

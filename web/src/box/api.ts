@@ -103,8 +103,11 @@ export async function command(name: string, parameters: Record<string, unknown>)
   return reply;
 }
 
-export const makeGuestLink = (room: string, name: string): Promise<GuestLink> =>
-  post<GuestLink>("/box/guest-link", name === "" ? { room } : { room, name });
+/** What a link lets its bearers do: come in at once, ask to be let in, or moderate as well. */
+export type GuestRight = "join" | "ask" | "moderate";
+
+export const makeGuestLink = (room: string, name: string, may: GuestRight): Promise<GuestLink> =>
+  post<GuestLink>("/box/guest-link", { room, name, may });
 
 export const makeWatchToken = (room: string): Promise<{ token: string; room: string }> =>
   post("/box/watch-token", { room });

@@ -1,9 +1,16 @@
 /** Joining and leaving a room, and links for its guests. */
 import { byId, setText } from "../shared/dom";
 import { formatMoment, parseTime } from "../shared/format";
-import { BoxError, makeGuestLink } from "./api";
+import { BoxError, makeGuestLink, type GuestRight } from "./api";
 import type { Box } from "./state";
 import type { Panel } from "./panel";
+
+/** What is said of a link that names nobody. */
+const WHOSE: Record<GuestRight, string> = {
+  join: "Any number of guests can use it",
+  ask: "Any number of guests can use it and are let in by those in the room",
+  moderate: "Whoever has it may mute, remove and end the room",
+};
 
 export class RoomCard {
   private readonly form = byId<HTMLFormElement>("join-form");
@@ -14,6 +21,7 @@ export class RoomCard {
   private readonly copy = byId<HTMLButtonElement>("copy-link");
   private readonly make = byId<HTMLButtonElement>("make-link");
   private readonly guest = byId<HTMLInputElement>("guest-name");
+  private readonly may = byId<HTMLSelectElement>("guest-may");
   private readonly note = byId("guest-note");
   private linkRoom: string | undefined;
   private making = false;
@@ -35,7 +43,7 @@ export class RoomCard {
     byId("guest-form").addEventListener("submit", (event) => {
       event.preventDefault();
       const room = this.box.state?.room?.name;
-      if (room !== undefined) void this.makeLink(room, this.guest.value.trim());
+      if (room !== undefined) void this.makeLink(room, this.guest.value.trim(), this.may.value as GuestRight);
     });
   }
 
@@ -51,7 +59,7 @@ export class RoomCard {
     setText(this.join, this.panel.isPending("room.join") ? "Joining…" : "Join");
     this.make.disabled = !connected || this.making;
     if (!room) this.forgetLink();
-    else if (connected && this.linkRoom !== room.name) void this.makeLink(room.name, "");
+    else if (connected && this.linkRoom !== room.name) void this.makeLink(room.name, "", "join");
   }
 
   private forgetLink(): void {
@@ -61,20 +69,20 @@ export class RoomCard {
     this.copy.disabled = true;
   }
 
-  private async makeLink(room: string, guest: string): Promise<void> {
+  private async makeLink(room: string, guest: string, may: GuestRight): Promise<void> {
     if (this.making) return;
     this.making = true;
     this.linkRoom = room;
     this.make.disabled = true;
     try {
-      const made = await makeGuestLink(room, guest);
+      const made = await makeGuestLink(room, guest, may);
       if (this.linkRoom !== room) return;
       const address = made.url || new URL(made.path, location.href).href;
       this.link.href = address;
       setText(this.link, address);
       this.copy.disabled = false;
       const until = parseTime(made.expires_at);
-      const whose = guest === "" ? "Any number of guests can use it" : `A link for ${guest}`;
+      const whose = guest === "" ? WHOSE[may] : `A link for ${guest}`;
       setText(this.note, until === undefined ? `${whose}.` : `${whose}, valid until ${formatMoment(until)}.`);
       this.guest.value = "";
     } catch (error) {

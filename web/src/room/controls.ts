@@ -1,38 +1,49 @@
-/** The bar: microphone, camera, screen, leave. */
+/** The bar's devices: microphone, camera, screen, and leave. */
 import { Track, type Room } from "livekit-client";
-import { byId, element, setText } from "../shared/dom";
+import { byId, element } from "../shared/dom";
 import { icon, type IconName } from "../shared/icons";
 import { deviceErrorOf, type Device } from "./words";
 
-/** How long an error stays above the tiles. */
-const ERROR_MS = 12_000;
+interface Words {
+  /** On a wide bar, and on a narrow one. */
+  text: [string, string];
+  /** What pressing does, in full, for those who cannot see the icon. */
+  label: string;
+  icon: IconName;
+}
 
-/** What pressing each button does, in full, for those who cannot see its icon. */
-const LABELS: Record<Device, { on: string; off: string }> = {
-  microphone: { on: "Mute your microphone", off: "Unmute your microphone" },
-  camera: { on: "Turn your camera off", off: "Turn your camera on" },
-  screen: { on: "Stop sharing your screen", off: "Share your screen" },
+const WORDS: Record<Device, { on: Words; off: Words }> = {
+  microphone: {
+    on: { text: ["Mute", "Mute"], label: "Mute your microphone", icon: "microphone" },
+    off: { text: ["Unmute", "Unmute"], label: "Unmute your microphone", icon: "microphone-off" },
+  },
+  camera: {
+    on: { text: ["Stop camera", "Camera"], label: "Stop camera", icon: "camera" },
+    off: { text: ["Start camera", "Camera"], label: "Start camera", icon: "camera-off" },
+  },
+  screen: {
+    on: { text: ["Stop sharing", "Stop"], label: "Stop sharing your screen", icon: "screen" },
+    off: { text: ["Share", "Share"], label: "Share your screen", icon: "screen" },
+  },
 };
+
+const DEVICES = ["microphone", "camera", "screen"] as const;
 
 export class Controls {
   private readonly pending = new Set<Device>();
-  private errorTimer: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(private readonly room: Room) {
-    byId("toggle-microphone").addEventListener("click", () => void this.toggle("microphone"));
-    byId("toggle-camera").addEventListener("click", () => void this.toggle("camera"));
-    byId("toggle-screen").addEventListener("click", () => void this.toggle("screen"));
+  constructor(
+    private readonly room: Room,
+    private readonly fail: (message: string) => void,
+  ) {
+    for (const device of DEVICES) byId(`toggle-${device}`).addEventListener("click", () => void this.toggle(device));
     byId("leave").addEventListener("click", () => void room.disconnect());
-    byId("leave").replaceChildren(icon("leave"), element("span", {}, "Leave"));
+    showButton(byId("leave"), { text: ["Leave", "Leave"], label: "Leave the room", icon: "leave" });
   }
 
-  /** Shows what did not work, for a while. */
-  fail(message: string): void {
-    const target = byId("call-error");
-    setText(target, message);
-    target.hidden = false;
-    clearTimeout(this.errorTimer);
-    this.errorTimer = setTimeout(() => (target.hidden = true), ERROR_MS);
+  /** Whether the reader has just changed this device here: what changes else was somebody else's doing. */
+  isPending(device: Device): boolean {
+    return this.pending.has(device);
   }
 
   private isOn(device: Device): boolean {
@@ -51,9 +62,9 @@ export class Controls {
     try {
       if (device === "microphone") await local.setMicrophoneEnabled(on);
       else if (device === "camera") await local.setCameraEnabled(on);
-      else await local.setScreenShareEnabled(on, { audio: true });
+      else await local.setScreenShareEnabled(on, { audio: true, selfBrowserSurface: "exclude" });
     } catch (error) {
-      this.fail(deviceErrorOf(device, error));
+      if (!(device === "screen" && changedMind(error))) this.fail(deviceErrorOf(device, error));
     } finally {
       this.pending.delete(device);
       this.render();
@@ -61,26 +72,36 @@ export class Controls {
   }
 
   render(): void {
-    const permissions = this.room.localParticipant.permissions;
-    const may = permissions?.canPublish !== false;
-    this.button("toggle-microphone", "microphone", "Mute", "Unmute", "microphone", "microphone-off", may);
-    this.button("toggle-camera", "camera", "Camera off", "Camera on", "camera", "camera-off", may);
-    this.button("toggle-screen", "screen", "Stop sharing", "Share", "screen", "screen", may);
-    const canShare = typeof navigator.mediaDevices?.getDisplayMedia === "function";
-    byId("toggle-screen").hidden = !canShare;
+    const may = this.room.localParticipant.permissions?.canPublish !== false;
+    for (const device of DEVICES) {
+      const target = byId<HTMLButtonElement>(`toggle-${device}`);
+      const on = this.isOn(device);
+      // A button that is pressed keeps the focus: it is not disabled while it works.
+      target.disabled = !may;
+      target.setAttribute("aria-busy", String(this.pending.has(device)));
+      target.title = may ? "" : "You are a viewer: you see and hear the others.";
+      target.dataset.state = on ? "on" : "off";
+      showButton(target, on ? WORDS[device].on : WORDS[device].off);
+    }
+    byId("toggle-screen").hidden = typeof navigator.mediaDevices?.getDisplayMedia !== "function";
   }
+}
 
-  private button(id: string, device: Device, whenOn: string, whenOff: string, on: IconName, off: IconName, may: boolean): void {
-    const target = byId<HTMLButtonElement>(id);
-    const active = this.isOn(device);
-    target.disabled = !may || this.pending.has(device);
-    target.title = may ? "" : "This link is for watching and listening only.";
-    const state = active ? "on" : "off";
-    if (target.dataset.state === state) return;
-    target.dataset.state = state;
-    target.setAttribute("aria-label", active ? LABELS[device].on : LABELS[device].off);
-    target.replaceChildren(icon(active ? on : off), element("span", {}, active ? whenOn : whenOff));
-  }
+/** Whoever closes the browser's own choice of screens knows that nothing is shared; a refusal by the system is told. */
+function changedMind(error: unknown): boolean {
+  return error instanceof DOMException && error.name === "NotAllowedError" && !/system/i.test(error.message);
+}
+
+/** An icon and words, and a small number that the label says too; touches the page only when they differ. */
+export function showButton(target: HTMLElement, words: Words, badge = ""): void {
+  const shown = [words.icon, words.label, badge].join("|");
+  if (target.dataset.shown === shown) return;
+  target.dataset.shown = shown;
+  target.setAttribute("aria-label", words.label);
+  const [wide, narrow] = words.text;
+  target.replaceChildren(icon(words.icon), element("span", { class: "wide" }, wide), element("span", { class: "narrow" }, narrow));
+  if (badge === "") delete target.dataset.badge;
+  else target.dataset.badge = badge;
 }
 
 /** Whether a participant's microphone is off or muted. */

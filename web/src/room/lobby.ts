@@ -1,8 +1,12 @@
 /** The lobby: who joins which room, with which devices. */
 import { byId, element, setText } from "../shared/dom";
 import { icon } from "../shared/icons";
+import { DeviceMenu } from "./device-menu";
 import { LobbyDevices } from "./devices";
+import { remember, remembered } from "./memory";
+import { Meter } from "./meter";
 import type { TokenSummary } from "./token";
+import { nameProblemOf } from "./words";
 
 /** Where the box listens for TLS unless its config says otherwise. */
 const USUAL_TLS_PORT = 7443;
@@ -13,6 +17,9 @@ export class Lobby {
   private readonly video = byId<HTMLVideoElement>("preview-video");
   private readonly microphone = byId<HTMLButtonElement>("lobby-microphone");
   private readonly camera = byId<HTMLButtonElement>("lobby-camera");
+  private readonly nameInput = byId<HTMLInputElement>("lobby-name-input");
+  private readonly menu: DeviceMenu;
+  private readonly meter = new Meter(byId("lobby-level"));
   private joining = false;
   private asking = false;
 
@@ -20,10 +27,22 @@ export class Lobby {
     room: string,
     private readonly summary: TokenSummary,
     private readonly devices: LobbyDevices,
-    private readonly join: () => Promise<void>,
+    private readonly join: (name: string) => Promise<void>,
+    stopWaiting: () => void,
   ) {
+    this.menu = new DeviceMenu(byId("lobby-devices"), devices, (problem) => {
+      if (problem !== undefined) this.devices.problems = [problem];
+      this.showDevices();
+    });
+    byId("stop-waiting").addEventListener("click", stopWaiting);
     setText(byId("lobby-room"), room);
-    setText(byId("lobby-name"), summary.name || "a guest");
+    setText(byId("lobby-name"), summary.name);
+    byId("lobby-as").hidden = summary.name === "";
+    byId("lobby-name-row").hidden = summary.name !== "";
+    this.nameInput.value = remembered("name") ?? "";
+    this.nameInput.addEventListener("keydown", (event) => {
+      if (event.key === "Enter") void this.joinNow();
+    });
     this.joinButton.addEventListener("click", () => void this.joinNow());
     this.again.addEventListener("click", () => void this.ask());
     this.microphone.addEventListener("click", () => this.toggle("microphone"));
@@ -31,7 +50,7 @@ export class Lobby {
   }
 
   async start(): Promise<void> {
-    this.joinButton.focus();
+    (this.summary.name === "" ? this.nameInput : this.joinButton).focus();
     if (this.summary.canPublish) await this.ask();
     else this.render();
   }
@@ -41,8 +60,26 @@ export class Lobby {
     this.render();
     await this.devices.ask();
     this.asking = false;
+    this.showDevices();
+    await this.menu.render();
+  }
+
+  private showDevices(): void {
     this.devices.camera?.attach(this.video);
     this.render();
+  }
+
+  /** Somebody has to let the guest in; the devices can still be chosen meanwhile. */
+  showWaiting(): void {
+    byId("lobby-join").hidden = true;
+    byId("lobby-waiting").hidden = false;
+    byId("waiting-title").focus();
+  }
+
+  /** The call has the devices now. */
+  close(): void {
+    this.devices.camera?.detach(this.video);
+    this.meter.follow(undefined);
   }
 
   private toggle(device: "camera" | "microphone"): void {
@@ -52,12 +89,16 @@ export class Lobby {
   }
 
   private async joinNow(): Promise<void> {
-    if (this.joining) return;
+    if (this.joining || this.joinButton.disabled) return;
+    const name = this.summary.name === "" ? this.nameInput.value.trim() : "";
+    const problem = nameProblemOf(name);
+    setText(byId("lobby-name-problem"), problem ?? "");
+    if (problem !== undefined) return this.nameInput.focus();
+    if (name !== "") remember("name", name);
     this.joining = true;
     this.render();
-    await this.join();
+    await this.join(name);
     this.joining = false;
-    this.video.srcObject = null;
   }
 
   private render(): void {
@@ -72,6 +113,7 @@ export class Lobby {
     setText(byId("lobby-with"), this.asking ? "" : this.withText());
     renderToggle(this.microphone, "microphone", microphone !== undefined, microphoneWanted);
     renderToggle(this.camera, "camera", camera !== undefined, cameraWanted);
+    this.meter.follow(microphoneWanted ? microphone?.mediaStreamTrack : undefined);
     this.renderProblems();
   }
 

@@ -6,7 +6,7 @@ import { LobbyDevices } from "./devices";
 import { Lobby } from "./lobby";
 import { roomOptions } from "./options";
 import { readToken, roomFromPath, signalUrl, tokenFromFragment, type TokenSummary } from "./token";
-import { endingOf, EXPIRED, joinErrorOf, type Ending } from "./words";
+import { EXPIRED, joinErrorOf, type Ending } from "./words";
 
 declare global {
   interface Window {
@@ -22,6 +22,8 @@ type Part = "lobby" | "call" | "ending";
 
 function showPart(part: Part): void {
   for (const name of ["lobby", "call", "ending"] as const) byId(name).hidden = name !== part;
+  // Whoever hears the page is told where they are.
+  if (part !== "lobby") byId(part === "call" ? "call-room" : "ending-title").focus();
 }
 
 function showEnding(ending: Ending): void {
@@ -72,15 +74,27 @@ function start(): void {
   const room = new Room(roomOptions());
   window.__roomd = { room };
   const devices = new LobbyDevices();
-  const call = new Call(room, roomName, (reason) => showEnding(endingOf(reason)));
-  const lobby = new Lobby(roomName, summary, devices, async () => {
+  const call = new Call(room, roomName, token, summary, {
+    waiting: () => lobby.showWaiting(),
+    joined: () => {
+      lobby.close();
+      showPart("call");
+    },
+    ended: (ending) => {
+      devices.stop();
+      lobby.close();
+      showEnding(ending);
+    },
+  });
+  const join = async (name: string) => {
     try {
-      await call.join(signalUrl(location), token, devices, () => showPart("call"));
+      await call.join(signalUrl(location), devices, name);
     } catch (error) {
       devices.stop();
       showEnding(joinErrorOf(error, Date.now(), summary.expiresAtMs));
     }
-  });
+  };
+  const lobby = new Lobby(roomName, summary, devices, join, () => void room.disconnect());
   showPart("lobby");
   void lobby.start();
 }

@@ -1,153 +1,174 @@
-/** A tile for everybody in the room, and a large one for a shared screen. */
-import { ConnectionQuality, Track, type Participant, type Room, type TrackPublication } from "livekit-client";
-import { byId, element, setText } from "../shared/dom";
-import { icon } from "../shared/icons";
-import { isSilent } from "./controls";
-import { fitGrid, initials, tileOrder } from "./layout";
+/** The stage: a tile for everybody and for each shared screen, the main one large. */
+import { Track, type Participant, type Room } from "livekit-client";
+import { byId, setText } from "../shared/dom";
+import { count } from "../shared/format";
+import { inSight, mainTile, merged, tileOrder, type Place } from "./follow";
+import { arrange } from "./layout";
+import { remarks } from "./people";
+import { calledOf, othersIn, personOf, screenOf } from "./person";
+import { Tile } from "./tile";
 
-const GAP = 8;
-
-/** The elements of one tile and the track that plays in it. */
-interface Tile {
-  root: HTMLElement;
-  video: HTMLVideoElement;
-  name: HTMLElement;
-  letters: HTMLElement;
-  muted: HTMLElement;
-  weak: HTMLElement;
-  track: Track | undefined;
+/** The key of somebody's tile; it also names the tile to tests. */
+export function tileKey(identity: string): string {
+  return `tile-${identity}`;
 }
 
 export class Tiles {
   private readonly tiles = new Map<string, Tile>();
   private readonly stage = byId("stage");
-  private readonly grid = byId("grid");
-  private readonly large = byId("large");
+  private readonly list = byId("tiles");
+  private readonly more = byId("more");
+  /** When each spoke last, by the page's clock. */
+  private readonly spoke = new Map<string, number>();
+  private places: Place[] = [];
+  /** The others' screens in the order in which they began. */
+  private screens: string[] = [];
+  private order: string[] = [];
+  private main: string | undefined;
+  private pinned: string | undefined;
+  private speakerView = false;
 
   constructor(private readonly room: Room) {
-    new ResizeObserver(() => this.layOut()).observe(this.stage);
+    new ResizeObserver(() => this.layOut()).observe(this.list);
+    setInterval(() => {
+      for (const tile of this.tiles.values()) tile.watch(performance.now());
+    }, 1000);
+  }
+
+  get isSpeakerView(): boolean {
+    return this.speakerView;
+  }
+
+  setSpeakerView(on: boolean): void {
+    this.speakerView = on;
+    this.pinned = undefined;
+    this.render();
+  }
+
+  isPinned(key: string): boolean {
+    return this.pinned === key;
+  }
+
+  /** Keeps somebody large until somebody else is chosen, or nobody any more. */
+  pin(key: string): void {
+    this.pinned = this.pinned === key ? undefined : key;
+    this.render();
   }
 
   /** Brings the tiles to what the room is now. */
   render(): void {
-    const { localParticipant } = this.room;
-    const people: Participant[] = [...this.room.remoteParticipants.values(), localParticipant];
-    people.sort((a, b) => tileOrder(placeOf(a), placeOf(b)));
-    const keep = new Set<string>();
-    for (const person of people) this.renderPerson(person, keep);
-    for (const [key, tile] of this.tiles) {
-      if (keep.has(key)) continue;
-      tile.track?.detach(tile.video);
-      tile.root.remove();
-      this.tiles.delete(key);
+    this.places = [];
+    for (const person of [...othersIn(this.room), this.room.localParticipant]) {
+      this.showPerson(person);
+      this.showScreen(person);
     }
-    this.arrange(people.map((person) => `tile-${person.identity}`));
+    this.places.sort(tileOrder);
+    const there = new Set(this.places.map((place) => place.key));
+    for (const [key, tile] of this.tiles) {
+      if (there.has(key)) continue;
+      tile.remove();
+      this.tiles.delete(key);
+      this.spoke.delete(key);
+    }
+    this.screens = this.screens.filter((key) => there.has(key));
+    this.order = merged(this.order, this.places);
+    // Elements stay where they are; a newcomer's is put among them.
+    this.places.forEach(({ key }, index) => {
+      const root = this.tiles.get(key)?.root;
+      const before = this.list.children[index] ?? null;
+      if (root && root !== before) this.list.insertBefore(root, before);
+    });
     this.layOut();
   }
 
-  private renderPerson(person: Participant, keep: Set<string>): void {
-    const key = `tile-${person.identity}`;
-    keep.add(key);
-    const tile = this.tile(key);
-    const called = person.name || person.identity;
-    const label = person.isLocal ? `${called} (you)` : called;
-    const silent = isSilent(person);
-    setText(tile.name, label);
-    setText(tile.letters, initials(called));
-    tile.muted.hidden = !silent;
-    const quality = person.connectionQuality;
-    tile.weak.hidden = quality !== ConnectionQuality.Poor && quality !== ConnectionQuality.Lost;
-    tile.root.classList.toggle("speaking", person.isSpeaking && !silent);
-    tile.root.classList.toggle("mine", person.isLocal);
-    const words = [label, silent ? "microphone off" : "", person.isSpeaking && !silent ? "speaking" : ""];
-    tile.root.setAttribute("aria-label", words.filter((word) => word !== "").join(", "));
-    this.play(tile, person.getTrackPublication(Track.Source.Camera));
-    this.renderScreen(person, called, keep);
+  private showPerson(participant: Participant): void {
+    const person = personOf(participant);
+    const key = tileKey(participant.identity);
+    this.places.push(placeOf(participant, key, person.box));
+    const speaking = person.speaking && !person.silent;
+    if (speaking) this.spoke.set(key, performance.now());
+    const camera = participant.getTrackPublication(Track.Source.Camera);
+    const track = camera && !camera.isMuted ? camera.track : undefined;
+    const paused = track?.streamState === Track.StreamState.Paused;
+    const look = {
+      label: person.local ? `${person.name} (you)` : person.name,
+      letters: person.name,
+      remarks: remarks(person),
+      silent: person.silent,
+      speaking,
+      connection: person.connection,
+      note: person.connection === "lost" ? "Connection lost" : paused ? "Picture paused, weak connection" : "",
+      mine: person.local,
+      screen: false,
+      box: person.box,
+      pinned: this.pinned === key,
+    };
+    this.tile(key).show(look, track);
   }
 
-  private renderScreen(person: Participant, called: string, keep: Set<string>): void {
-    const publication = person.getTrackPublication(Track.Source.ScreenShare);
-    if (!publication?.track || publication.isMuted) return;
-    const key = `tile-${person.identity}-screen`;
-    keep.add(key);
-    const tile = this.tile(key);
-    const label = person.isLocal ? "Your screen" : `Screen of ${called}`;
-    setText(tile.name, label);
-    tile.root.setAttribute("aria-label", label);
-    tile.root.classList.add("screen");
-    tile.muted.hidden = true;
-    tile.weak.hidden = true;
-    this.play(tile, publication);
-  }
-
-  /** Shows the publication's track, or the letters while there is no picture. */
-  private play(tile: Tile, publication: TrackPublication | undefined): void {
-    const track = publication && !publication.isMuted ? publication.track : undefined;
-    if (track !== tile.track) {
-      tile.track?.detach(tile.video);
-      tile.track = track;
-      if (track) track.attach(tile.video);
-      else tile.video.srcObject = null;
-    }
-    tile.root.classList.toggle("no-picture", track === undefined);
+  private showScreen(participant: Participant): void {
+    const track = screenOf(participant);
+    if (!track) return;
+    const key = `screen-${participant.identity}`;
+    this.places.push(placeOf(participant, key, false));
+    if (!participant.isLocal && !this.screens.includes(key)) this.screens.push(key);
+    const look = {
+      label: participant.isLocal ? "Your screen" : `Screen of ${calledOf(participant)}`,
+      letters: calledOf(participant),
+      remarks: [],
+      silent: false,
+      speaking: false,
+      connection: "good" as const,
+      note: track.streamState === Track.StreamState.Paused ? "Picture paused, weak connection" : "",
+      mine: false,
+      screen: true,
+      box: false,
+      pinned: this.pinned === key,
+    };
+    this.tile(key).show(look, track);
   }
 
   private tile(key: string): Tile {
     const known = this.tiles.get(key);
     if (known) return known;
-    const video = element("video", { playsinline: true, autoplay: true, "aria-hidden": "true" });
-    video.muted = true;
-    const name = element("span", { class: "tile-name" });
-    const letters = element("span", { class: "tile-letters", "aria-hidden": "true" });
-    const muted = element("span", { class: "tile-muted", title: "Microphone off" }, icon("microphone-off"));
-    const weak = element("span", { class: "tile-weak", title: "Weak connection" }, icon("signal"));
-    const foot = element("span", { class: "tile-foot" }, muted, weak, name);
-    const root = element("div", { class: "tile", role: "listitem", "data-testid": key, id: key }, video, letters, foot);
-    const made = { root, video, name, letters, muted, weak, track: undefined };
+    const made = new Tile(key, () => this.pin(key));
     this.tiles.set(key, made);
     return made;
   }
 
-  /** Puts screens into the large place and everybody into the grid, moving only what must. */
-  private arrange(order: string[]): void {
-    const screens = [...this.tiles.entries()].filter(([key]) => !order.includes(key)).map(([, tile]) => tile.root);
-    place(this.large, screens.slice(-1));
-    const rest = screens.slice(0, -1);
-    const people = order.map((key) => this.tiles.get(key)?.root).filter((root) => root !== undefined);
-    place(this.grid, [...rest, ...people]);
-    this.large.hidden = screens.length === 0;
-    this.stage.classList.toggle("with-screen", screens.length > 0);
-  }
-
+  /** Gives every tile its place. */
   private layOut(): void {
-    const { clientWidth, clientHeight } = this.stage;
-    if (clientWidth === 0 || this.stage.classList.contains("with-screen")) return;
-    const count = this.grid.childElementCount;
-    const boxFirst = this.grid.firstElementChild?.id.startsWith("tile-box-") === true;
-    const portrait = clientHeight > clientWidth * 1.2;
-    const stacked = portrait && count > 2;
-    // On a phone held upright the box gets the whole width and the others share the rest.
-    const boxHeight = stacked && boxFirst ? Math.floor((clientWidth * 9) / 16) : 0;
-    const restHeight = boxHeight > 0 ? clientHeight - boxHeight - GAP : clientHeight;
-    const others = boxHeight > 0 ? count - 1 : count;
-    const fit = fitGrid(others, clientWidth, restHeight, GAP, stacked ? 1 : 16 / 9, boxHeight > 0 ? 2 : 1);
-    this.grid.classList.toggle("box-first", boxHeight > 0);
-    this.grid.classList.toggle("stacked", stacked);
-    this.grid.style.setProperty("--box-height", `${boxHeight}px`);
-    this.grid.style.setProperty("--tile-width", `${fit.tileWidth}px`);
-    this.grid.style.setProperty("--tile-height", `${fit.tileHeight}px`);
-    this.grid.style.setProperty("--columns", String(fit.columns));
+    const { clientWidth, clientHeight } = this.list;
+    if (clientWidth === 0 || this.places.length === 0) return;
+    this.main = mainTile({
+      pinned: this.pinned,
+      screens: this.screens,
+      speakerView: this.speakerView,
+      speakers: this.room.activeSpeakers.filter((who) => !who.isLocal).map((who) => tileKey(who.identity)),
+      before: this.main,
+      all: this.order,
+    });
+    const { main } = this;
+    const rects = arrange(this.order.length, clientWidth, clientHeight, main !== undefined);
+    const others = this.order.filter((key) => key !== main);
+    const inSightOnes = inSight(others, rects.length - (main === undefined ? 0 : 1), this.spoke, this.kept());
+    const at = main === undefined ? -1 : this.order.indexOf(main);
+    this.order = at < 0 ? inSightOnes : [...inSightOnes.slice(0, at), main ?? "", ...inSightOnes.slice(at)];
+    const ranked = main === undefined ? inSightOnes : [main, ...inSightOnes];
+    ranked.forEach((key, rank) => this.tiles.get(key)?.place(rects[rank], key === main));
+    this.stage.dataset.main = main ?? "";
+    const hidden = ranked.length - rects.length;
+    this.more.hidden = hidden <= 0;
+    setText(this.more, hidden > 0 ? `${count(hidden, "other")} out of sight` : "");
+  }
+
+  /** Never out of sight: the box, oneself, and shared screens. */
+  private kept(): Set<string> {
+    const kept = this.places.filter((place) => place.box || place.local || place.key.startsWith("screen-"));
+    return new Set(kept.map((place) => place.key));
   }
 }
 
-function placeOf(person: Participant): { identity: string; local: boolean; joinedAtMs: number } {
-  return { identity: person.identity, local: person.isLocal, joinedAtMs: person.joinedAt?.getTime() ?? 0 };
-}
-
-/** Makes the children of `parent` exactly these, touching none that already stands right. */
-function place(parent: HTMLElement, children: HTMLElement[]): void {
-  children.forEach((child, index) => {
-    if (parent.children[index] !== child) parent.insertBefore(child, parent.children[index] ?? null);
-  });
-  while (parent.children.length > children.length) parent.lastElementChild?.remove();
+function placeOf(participant: Participant, key: string, box: boolean): Place {
+  return { key, local: participant.isLocal, box, joinedAtMs: participant.joinedAt?.getTime() ?? 0 };
 }

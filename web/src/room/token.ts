@@ -10,6 +10,15 @@ export interface TokenSummary {
   /** End of validity, milliseconds since 1970. */
   expiresAtMs?: number;
   canPublish: boolean;
+  rights: Rights;
+}
+
+/** What the page offers to do to others; whether it may is the server's to say. */
+export interface Rights {
+  /** Mute, remove, change who may speak, end the room. */
+  moderate: boolean;
+  /** Let in who waits. */
+  admit: boolean;
 }
 
 /** The token in a fragment such as `#t=<jwt>`; undefined when there is none. */
@@ -46,8 +55,23 @@ export function readToken(token: string): TokenSummary | undefined {
     identity,
     ...(room === undefined ? {} : { room }),
     ...(typeof claims.exp === "number" ? { expiresAtMs: claims.exp * 1000 } : {}),
-    canPublish: video.canPublish !== false,
+    // An audience of the app server's shape watches until it is called on to the stage.
+    canPublish: video.canPublish !== false && claims.role !== "viewer",
+    rights: claims.apikey === undefined ? livekitRights(video) : appServerRights(claims),
   };
+}
+
+function livekitRights(video: Record<string, unknown>): Rights {
+  const moderate = video.roomAdmin === true;
+  return { moderate, admit: moderate };
+}
+
+function appServerRights(claims: Record<string, unknown>): Rights {
+  const has = (list: unknown, word: string) => Array.isArray(list) && list.includes(word);
+  // A token for joining only is no use for the API.
+  const forApi = claims.roles === undefined || has(claims.roles, "crawler");
+  const moderate = forApi && has(claims.permissions, "allow_mod");
+  return { moderate, admit: moderate || has(claims.permissions, "allow_join") };
 }
 
 function decodeClaims(token: string): Record<string, unknown> | undefined {

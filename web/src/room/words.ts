@@ -8,9 +8,22 @@ export interface Ending {
   again: boolean;
 }
 
-/** Why the room was left, in words. */
-export function endingOf(reason: DisconnectReason | undefined): Ending {
+/** Longest name of a guest, in UTF-16 code units. */
+const MAX_NAME = 60;
+
+/** Why a name cannot be taken; undefined when it can. */
+export function nameProblemOf(name: string): string | undefined {
+  return name.length <= MAX_NAME ? undefined : `A name may have ${MAX_NAME} characters; this one has ${name.length}.`;
+}
+
+/** Why the room was left, in words. `waited`: it was never let in. */
+export function endingOf(reason: DisconnectReason | undefined, waited: boolean): Ending {
+  if (waited && reason === DisconnectReason.CLIENT_INITIATED) {
+    return { title: "You stopped waiting", text: "Nobody has seen or heard you.", again: true };
+  }
   switch (reason) {
+    case DisconnectReason.USER_REJECTED:
+      return { title: "You were not let in", text: "Somebody in the room decided so.", again: false };
     case DisconnectReason.CLIENT_INITIATED:
       return { title: "You left the room", text: "Your camera and microphone are off.", again: true };
     case DisconnectReason.DUPLICATE_IDENTITY:

@@ -10,6 +10,14 @@ const PATHS = {
   leave: "M15 4H6a1 1 0 0 0-1 1v14a1 1 0 0 0 1 1h9M10 12h10M17 8.5l3.5 3.5-3.5 3.5",
   speaker: "M4 9.5v5h3.5L12 18.5v-13L7.5 9.5H4ZM15.5 9a4 4 0 0 1 0 6M18 6.5a7.5 7.5 0 0 1 0 11",
   signal: "M5 19v-3M10 19v-6M15 19V9M20 19V5",
+  "signal-weak": "M5 19v-3M10 19v-6",
+  "signal-lost": "M5 19v-3M13 8l7 7M20 8l-7 7",
+  chat: "M5 5h14a1 1 0 0 1 1 1v9a1 1 0 0 1-1 1h-7l-4.5 4v-4H5a1 1 0 0 1-1-1V6a1 1 0 0 1 1-1ZM8 9.2h8M8 12.2h5",
+  people: "M9 11.5a3.3 3.3 0 1 0 0-6.6 3.3 3.3 0 0 0 0 6.6ZM3 19c.4-3.2 2.8-5 6-5s5.6 1.8 6 5M15.5 5.2a3.2 3.2 0 0 1 0 6M17.5 14.3c2 .7 3.2 2.3 3.5 4.7",
+  devices: "M4 8h9M17 8h3M4 16h3M11 16h9M15 10a2 2 0 1 0 0-4 2 2 0 0 0 0 4ZM9 18a2 2 0 1 0 0-4 2 2 0 0 0 0 4Z",
+  grid: "M4.5 5h6v6h-6ZM13.5 5h6v6h-6ZM4.5 14h6v5h-6ZM13.5 14h6v5h-6Z",
+  large: "M4 5h16v9H4ZM4 17.5h4M10 17.5h4M16 17.5h4",
+  pin: "M9 4h6l-1 6 3 3H7l3-3-1-6ZM12 13v7",
 } as const;
 
 export type IconName = keyof typeof PATHS;

@@ -122,12 +122,19 @@ async fn guest_links_and_watch_tokens_hold_the_grants_that_they_should() {
     assert!(
         grant.may_join("the lobby") && !grant.may_join("attic") && grant.can_publish && !grant.room_admin
     );
+    let body = r#"{"room":"lobby","may":"moderate"}"#;
+    let made = server.send("POST", "/box/guest-link", &[cookie, JSON], body).await.json();
+    let token = made["path"].as_str().unwrap().strip_prefix("/rooms/lobby#t=").unwrap();
+    let grant = server.keys.verify(token, clock::wall()).unwrap();
+    assert!(grant.may_moderate("lobby") && !grant.may_change_box());
     let body = r#"{"room":"lobby"}"#;
     let made = server.send("POST", "/box/watch-token", &[cookie, JSON], body).await.json();
     let grant = server.keys.verify(made["token"].as_str().unwrap(), clock::wall()).unwrap();
     assert!(grant.hidden && grant.can_subscribe && !grant.can_publish && !grant.can_publish_data);
     assert!(grant.may_join("lobby") && made["room"] == "lobby");
-    for bad in ["{}", r#"{"room":""}"#, r#"{"room":"a/b"}"#, r#"{"room":"a","x":1}"#] {
+    for bad in
+        ["{}", r#"{"room":""}"#, r#"{"room":"a/b"}"#, r#"{"room":"a","x":1}"#, r#"{"room":"a","may":"rule"}"#]
+    {
         assert_eq!(server.send("POST", "/box/guest-link", &[cookie, JSON], bad).await.status, 400, "{bad}");
     }
 }
