@@ -40,6 +40,7 @@ sink = "file:{dir}/speaker.wav"
 listen = "127.0.0.1:{port}"
 listen_tls = ""
 rtc_udp = 0
+rtc_tcp = 0
 node_ip = "127.0.0.1"
 [room]
 name = "lobby"

@@ -65,6 +65,7 @@ sink = "file:$here/speaker.wav"
 listen = "127.0.0.1:$http"
 listen_tls = "${ROOMD_RUN_LISTEN_TLS:-127.0.0.1:$(port 7443 tcp)}"
 rtc_udp = $(port 7882 udp)
+rtc_tcp = $(port 7881 tcp)
 [room]
 name = "lobby"
 [mqtt]

@@ -6,6 +6,8 @@ mod rooms;
 
 use std::time::Duration;
 
+use roomd::rtc::sfu::Codecs;
+use rooms::relay::{Gateway, Way};
 use rooms::{RoomServer, run_script, tool};
 
 const MODULES: &str = "ROOMD_TEST_NODE_MODULES";
@@ -64,4 +66,35 @@ async fn changes(connections: &str) {
     assert!(owner.starts_with(result["publisher"].as_str().expect("publisher")), "{owner}");
     assert_eq!(result["same_stay"], true);
     assert_eq!(result["reason"], 2, "DUPLICATE_IDENTITY");
+}
+
+/// Two pages that call each other through `url` until both have decoded a hundred frames. What each decoded last:
+/// the codec's MIME type, and the transport.
+async fn meet(url: &str, server: &RoomServer, codec: &str) -> Option<[(String, String); 2]> {
+    let modules = tool(MODULES, WHAT)?;
+    let (a, b) = (server.token("lobby", "anna"), server.token("lobby", "bert"));
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/browser/meet.mjs");
+    let envs = [("NODE_MODULES", modules.as_str()), ("CODEC", codec), ("SIZE", "640x360")];
+    let seen = run_script("node", &[script, url, &a, &b], &envs, Duration::from_secs(150)).await;
+    let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+    Some(["a", "b"].map(|page| (text(&seen[page]["codec"]), text(&seen[page]["transport"]))))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn vp8_is_decoded_where_it_is_configured() {
+    let _alone = ALONE.lock().await;
+    let server = RoomServer::start_with(Codecs::parse(["opus", "vp8"]).expect("codecs")).await;
+    let Some(seen) = meet(&server.http_url(), &server, "vp8").await else { return };
+    let expected = ("video/VP8".to_owned(), "udp".to_owned());
+    assert_eq!(seen, [expected.clone(), expected]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_whose_network_lets_no_udp_through_call_by_tcp() {
+    let _alone = ALONE.lock().await;
+    let server = RoomServer::start().await;
+    let gateway = Gateway::to(server.address, Way::Tcp).await;
+    let Some(seen) = meet(&gateway.http_url(), &server, "h264").await else { return };
+    let expected = ("video/H264".to_owned(), "tcp".to_owned());
+    assert_eq!(seen, [expected.clone(), expected]);
 }

@@ -16,9 +16,8 @@ use crate::server::report::WebhookUrl;
 pub(super) const STATE_DIR: &str = "/var/lib/roomd";
 
 /// Keys of the contract that later versions act upon.
-const LATER: [(&str, &str); 9] = [
+const LATER: [(&str, &str); 8] = [
     ("control", "cpu_budget"),
-    ("server", "rtc_tcp"),
     ("mqtt", "home_assistant"),
     ("recording", "max_total"),
     ("recording", "max_age"),
@@ -215,6 +214,7 @@ fn server(reader: &mut Reader, credentials: Option<&Path>) -> Option<ServerSetti
         listen,
         listen_tls: listen_tls.unwrap_or_else(|| Some(SocketAddr::from(([0, 0, 0, 0], 7443)))),
         rtc_udp: reader.number("server", "rtc_udp", 0..=65535, 7882) as u16,
+        rtc_tcp: reader.number("server", "rtc_tcp", 0..=65535, 7881) as u16,
         node_ip: node_ip.flatten(),
         codecs: codecs.unwrap_or_else(|| vec!["opus".to_owned(), "h264".to_owned()]),
         keys_file: secret_file(reader, credentials, "server", "keys_file"),

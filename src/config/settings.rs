@@ -139,9 +139,11 @@ pub struct ServerSettings {
     pub listen_tls: Option<SocketAddr>,
     /// The one UDP port of the media.
     pub rtc_udp: u16,
+    /// The one TCP port of the media, for clients without UDP.
+    pub rtc_tcp: u16,
     /// The address that clients send media to; None: every unicast address.
     pub node_ip: Option<IpAddr>,
-    /// Codecs that may be published: `opus`, `h264`.
+    /// Codecs that may be published: `opus`, `h264`, `vp8`.
     pub codecs: Vec<String>,
     /// Keys and secrets; None: made at first start in the state directory.
     pub keys_file: Option<PathBuf>,

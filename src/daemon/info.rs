@@ -37,7 +37,8 @@ pub fn info(settings: &Settings, box_id: &str, identity: &str, serving: Option<&
         "addresses": {
             "http": text(addresses.and_then(|addresses| addresses.http)),
             "https": text(addresses.and_then(|addresses| addresses.https)),
-            "rtc_udp": serving.map(|serving| serving.rooms.udp_port()),
+            "rtc_udp": serving.map(|serving| serving.rooms.ports().udp),
+            "rtc_tcp": serving.map(|serving| serving.rooms.ports().tcp),
         },
     })
 }

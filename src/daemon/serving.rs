@@ -25,13 +25,13 @@ pub enum ServingError {
     #[error(transparent)]
     Keys(#[from] keys::KeysFileError),
     /// `server.codecs`.
-    #[error("server.codecs: {given} given; one video codec is needed at least: h264")]
+    #[error("server.codecs: {given} given; one video codec is needed at least: h264 or vp8")]
     Codecs {
         /// As configured.
         given: String,
     },
-    /// The UDP port or the thread of the rooms.
-    #[error("server.rtc_udp: {0}")]
+    /// The ports for media or the thread of the rooms.
+    #[error(transparent)]
     Rooms(#[from] signal::StartError),
     /// The rooms that were made for later.
     #[error(transparent)]
@@ -91,7 +91,8 @@ impl Serving {
         let codecs = Codecs::parse(server.codecs.iter().map(String::as_str))
             .ok_or_else(|| ServingError::Codecs { given: server.codecs.join(", ") })?;
         let node_ip = server.node_ip.map_or(NodeIp::Auto, NodeIp::Fixed);
-        let config = signal::Config { rtc_udp: server.rtc_udp, node_ip, codecs };
+        let (rtc_udp, rtc_tcp) = (server.rtc_udp, server.rtc_tcp);
+        let config = signal::Config { rtc_udp, rtc_tcp, node_ip, codecs };
         let rooms = signal::start(config, shutdown.clone())?;
         let (store, events) = (shown.store.clone(), rooms.events());
         api::register_rooms(&rooms, &store)?;

@@ -46,7 +46,7 @@ impl<K> Demand<K> {
     }
 
     /// The largest layer that there is, up to the wanted one.
-    fn best(&self) -> Option<Layer> {
+    pub fn best(&self) -> Option<Layer> {
         Layer::ALL
             .into_iter()
             .rev()

@@ -3,6 +3,7 @@
 use crate::base::clock::MediaTime;
 use crate::base::units::ClockRate;
 
+use super::picture::{PictureIds, PictureMap};
 use super::sequence::SequenceMap;
 use super::timestamp::{SenderReport, TimestampMap};
 use crate::media::Layer;
@@ -22,6 +23,8 @@ pub struct Incoming {
     pub bytes: usize,
     /// A decoder can begin here; always true for audio.
     pub keyframe: bool,
+    /// VP8's own numbers; None for other codecs.
+    pub picture: Option<PictureIds>,
     /// The newest sender report of its source.
     pub report: Option<SenderReport>,
     /// When it arrived.
@@ -35,6 +38,8 @@ pub struct Outgoing {
     pub sequence: u64,
     /// RTP timestamp.
     pub timestamp: u32,
+    /// VP8's own numbers, where the publisher's packet has them.
+    pub picture: Option<PictureIds>,
 }
 
 /// The state of forwarding one track to one subscriber.
@@ -46,6 +51,7 @@ pub struct Forwarder {
     source: Option<(Layer, u32)>,
     sequence: SequenceMap,
     timestamp: TimestampMap,
+    picture: PictureMap,
 }
 
 impl Forwarder {
@@ -56,6 +62,7 @@ impl Forwarder {
             source: None,
             sequence: SequenceMap::default(),
             timestamp: TimestampMap::new(rate),
+            picture: PictureMap::default(),
         }
     }
 
@@ -65,6 +72,11 @@ impl Forwarder {
         if target.is_none() {
             self.source = None;
         }
+    }
+
+    /// Nothing is sent until the source can begin anew; for sound at once.
+    pub fn interrupt(&mut self) {
+        self.source = None;
     }
 
     /// The layer that must send a keyframe before the target is reached; None when nothing is waited for.
@@ -89,11 +101,13 @@ impl Forwarder {
             self.source = Some(source);
             self.sequence.switch(packet.sequence);
             self.timestamp.switch(packet.timestamp, packet.report, packet.arrival);
+            self.picture.switch(packet.picture.unwrap_or_default());
         }
         let sequence = self.sequence.map(packet.sequence)?;
         let newest = self.sequence.is_newest(sequence);
         let timestamp = self.timestamp.map(packet.timestamp, packet.report, packet.arrival, newest);
-        Some(Outgoing { sequence, timestamp })
+        let picture = packet.picture.map(|ids| self.picture.map(ids, newest));
+        Some(Outgoing { sequence, timestamp, picture })
     }
 
     /// To the target always; to any layer when nothing is sent yet; to a new SSRC of the layer being sent.

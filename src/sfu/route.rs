@@ -157,6 +157,11 @@ impl<T: PartialEq> Route<T> {
         began
     }
 
+    /// A packet was left out on purpose: the next that is sent follows on the last one without a gap.
+    pub fn interrupt(&mut self) {
+        self.subscribers.iter_mut().for_each(|subscriber| subscriber.forwarder.interrupt());
+    }
+
     /// A subscriber lost its picture (PLI, FIR): its layer should send a keyframe.
     pub fn keyframe_needed(&mut self, is: impl Fn(&T) -> bool) {
         let layer = self

@@ -53,6 +53,7 @@ impl Publisher {
             sequence: self.first_sequence[index] + picture * 4 + part,
             timestamp,
             bytes: 1000,
+            picture: None,
             keyframe: keyframe && part == 0,
             report: self.reports.then_some(report),
             arrival: at(50) + since,

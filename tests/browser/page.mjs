@@ -25,7 +25,7 @@ export async function join(url, name, token, publish = true) {
   await page.goto(`${url}/test.html`);
   await page.addScriptTag({ path: sdk });
   const single = process.env.CONNECTIONS !== "2";
-  await page.evaluate(async ([url, token, size, debug, publish, singlePeerConnection]) => {
+  await page.evaluate(async ([url, token, size, debug, publish, singlePeerConnection, videoCodec]) => {
     const { Room, RoomEvent, setLogLevel } = LivekitClient;
     setLogLevel(debug ? "debug" : "warn");
     const room = new Room({ dynacast: true, adaptiveStream: false, singlePeerConnection });
@@ -43,9 +43,9 @@ export async function join(url, name, token, publish = true) {
     const resolution = { width, height, frameRate: 30 };
     await room.localParticipant.setMicrophoneEnabled(true);
     await room.localParticipant.setCameraEnabled(true, { resolution }, {
-      videoCodec: "h264", simulcast: true, videoEncoding: { maxBitrate: 1_500_000, maxFramerate: 30 },
+      videoCodec, backupCodec: false, simulcast: true, videoEncoding: { maxBitrate: 1_500_000, maxFramerate: 30 },
     });
-  }, [url, token, size, !!process.env.DEBUG, publish, single]);
+  }, [url, token, size, !!process.env.DEBUG, publish, single, process.env.CODEC ?? "h264"]);
   return page;
 }
 

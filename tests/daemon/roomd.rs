@@ -198,6 +198,7 @@ fn configuration(dir: &Path, extra: &str) -> String {
         listen = "127.0.0.1:0"
         listen_tls = ""
         rtc_udp = 0
+        rtc_tcp = 0
         node_ip = "127.0.0.1"
         [recording]
         min_free = "1MiB"

@@ -327,6 +327,17 @@ impl Session {
                 let description = proto::SessionDescription { r#type, sdp, id, ..Default::default() };
                 self.signal.send(Request::Answer(description)).await?;
             }
+            Response::Trickle(trickle) => {
+                let init: serde_json::Value =
+                    serde_json::from_str(&trickle.candidate_init).unwrap_or_default();
+                let subscriber = trickle.target == proto::SignalTarget::Subscriber as i32;
+                let side = if subscriber { &mut self.subscriber } else { &mut self.publisher };
+                let line = init["candidate"].as_str().unwrap_or_default();
+                if let Ok(candidate) = Candidate::from_sdp_string(line) {
+                    side.rtc.add_remote_candidate(candidate);
+                    side.wake_at = Instant::now();
+                }
+            }
             Response::SubscribedQualityUpdate(update) => {
                 for quality in update.subscribed_codecs.iter().flat_map(|codec| &codec.qualities) {
                     if let Some(enabled) = self.enabled.get_mut(quality.quality as usize) {
@@ -412,8 +423,11 @@ impl Session {
         let timestamp = (self.audio_packets * 960) as u32;
         self.audio_packets += 1;
         let pt = Pt::from(111);
-        let extensions =
-            str0m::rtp::ExtensionValues { audio_level: Some(-(level as i8)), ..Default::default() };
+        let extensions = str0m::rtp::ExtensionValues {
+            audio_level: Some(-(level as i8)),
+            voice_activity: Some(true),
+            ..Default::default()
+        };
         let mut api = self.publisher.rtc.direct_api();
         let Some(stream) = api.stream_tx_by_mid(mid, None) else { return };
         let packet = RtpWrite::new(pt, sequence.into(), timestamp, now, vec![0xfc; 80]).ext_vals(extensions);

@@ -32,6 +32,11 @@ pub const SECRET: &str = "0123456789abcdef0123456789abcdef";
 impl RoomServer {
     /// Starts it; must be called in a tokio runtime.
     pub async fn start() -> RoomServer {
+        RoomServer::start_with(Codecs::default()).await
+    }
+
+    /// The same, with other codecs.
+    pub async fn start_with(codecs: Codecs) -> RoomServer {
         let _ = tracing_subscriber::fmt()
             .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
             .with_ansi(false)
@@ -39,7 +44,7 @@ impl RoomServer {
             .try_init();
         let shutdown = Shutdown::new();
         let node_ip = NodeIp::Fixed(std::net::Ipv4Addr::LOCALHOST.into());
-        let config = Config { rtc_udp: 0, node_ip, codecs: Codecs::default() };
+        let config = Config { rtc_udp: 0, rtc_tcp: 0, node_ip, codecs };
         let handle = signal::start(config, shutdown.clone()).expect("room server");
         let keys = Arc::new(Keys::new(BTreeMap::from([(KEY.into(), SECRET.into())])).expect("keys"));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("listener");
@@ -67,7 +72,7 @@ impl RoomServer {
 
     /// Where its media goes by UDP.
     pub fn media(&self) -> SocketAddr {
-        (std::net::Ipv4Addr::LOCALHOST, self.handle.udp_port()).into()
+        (std::net::Ipv4Addr::LOCALHOST, self.handle.ports().udp).into()
     }
 
     pub fn ws_url(&self) -> String {

@@ -1,6 +1,5 @@
 //! One WebRTC connection and its clockwork.
 
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use str0m::net::{Protocol, Receive};
@@ -8,7 +7,7 @@ use str0m::{Event, IceConnectionState, Input, Output, Rtc};
 use tracing::debug;
 
 use super::guard::guard;
-use super::socket::{Datagram, UdpPort};
+use super::sockets::{Datagram, Peer, Sockets};
 use super::{ConnectionKey, stun};
 
 /// Without anything to do the library is asked at least this often.
@@ -37,7 +36,7 @@ pub struct Connection {
     /// Given something to send since the last flush.
     pub(super) dirty: bool,
     /// Where the peer was seen, authenticated.
-    pub(super) addresses: Vec<SocketAddr>,
+    pub(super) peers: Vec<Peer>,
     /// Our ICE user fragments that the peer may still use, newest last.
     pub(super) ufrags: Vec<String>,
 }
@@ -60,7 +59,7 @@ impl Connection {
             closed: false,
             wake_at: now,
             dirty: false,
-            addresses: Vec::new(),
+            peers: Vec::new(),
             ufrags: Vec::new(),
         }
     }
@@ -71,7 +70,7 @@ impl Connection {
     }
 
     /// Says goodbye (RTCP BYE, DTLS close_notify) without waiting for an echo.
-    pub(super) fn close(&mut self, now: Instant, port: &UdpPort, traffic: &mut Traffic) {
+    pub(super) fn close(&mut self, now: Instant, sockets: &Sockets, traffic: &mut Traffic) {
         if self.closed {
             return;
         }
@@ -80,15 +79,16 @@ impl Connection {
             let _ = self.rtc.close();
             let _ = self.rtc.handle_input(Input::Timeout(now));
             while let Ok(output @ (Output::Transmit(_) | Output::Event(_))) = self.rtc.poll_output() {
-                transmit(&output, port, traffic);
+                transmit(output, sockets, traffic);
             }
         });
     }
 
     /// Some(true): a STUN message that proved itself. None: not for this connection.
     pub(super) fn feed(&mut self, datagram: &Datagram<'_>, known: bool, now: Instant) -> Option<bool> {
-        let Datagram { source, destination, contents } = *datagram;
-        let receive = Receive::new(Protocol::Udp, source, destination, contents).ok()?;
+        let Datagram { peer, destination, contents } = *datagram;
+        let protocol = if peer.tcp { Protocol::Tcp } else { Protocol::Udp };
+        let receive = Receive::new(protocol, peer.address, destination, contents).ok()?;
         let input = Input::Receive(now, receive);
         if !known && !self.rtc.accepts(&input) {
             return None;
@@ -112,7 +112,7 @@ impl Connection {
         &mut self,
         key: ConnectionKey,
         now: Instant,
-        port: &UdpPort,
+        sockets: &Sockets,
         events: &mut Vec<(ConnectionKey, Event)>,
         traffic: &mut Traffic,
     ) {
@@ -123,7 +123,7 @@ impl Connection {
         if !matches!(guard(|| self.rtc.handle_input(Input::Timeout(now))), Ok(Ok(()))) {
             self.closed = true;
         }
-        self.drain(key, now, port, events, traffic);
+        self.drain(key, now, sockets, events, traffic);
     }
 
     /// Empties the library: sends, and collects events. With bandwidth estimation it lets out one packet a turn.
@@ -131,12 +131,12 @@ impl Connection {
         &mut self,
         key: ConnectionKey,
         now: Instant,
-        port: &UdpPort,
+        sockets: &Sockets,
         events: &mut Vec<(ConnectionKey, Event)>,
         traffic: &mut Traffic,
     ) {
         for _ in 0..DUE_TURNS {
-            self.poll(key, now, port, events, traffic);
+            self.poll(key, now, sockets, events, traffic);
             if self.closed || self.wake_at > now {
                 return;
             }
@@ -144,14 +144,14 @@ impl Connection {
                 self.closed = true;
             }
         }
-        self.poll(key, now, port, events, traffic);
+        self.poll(key, now, sockets, events, traffic);
     }
 
     fn poll(
         &mut self,
         key: ConnectionKey,
         now: Instant,
-        port: &UdpPort,
+        sockets: &Sockets,
         events: &mut Vec<(ConnectionKey, Event)>,
         traffic: &mut Traffic,
     ) {
@@ -163,7 +163,7 @@ impl Connection {
                         self.note(&event, now);
                         events.push((key, event));
                     }
-                    Ok(output) => transmit(&output, port, traffic),
+                    Ok(output) => transmit(output, sockets, traffic),
                     Err(error) => {
                         debug!(%error, "a connection failed");
                         self.closed = true;
@@ -190,9 +190,9 @@ impl Connection {
     }
 }
 
-fn transmit(output: &Output, port: &UdpPort, traffic: &mut Traffic) {
+fn transmit(output: Output, sockets: &Sockets, traffic: &mut Traffic) {
     let Output::Transmit(transmit) = output else { return };
-    if !port.send(transmit.source, transmit.destination, &transmit.contents) {
+    if !sockets.send(transmit) {
         traffic.unsent += 1;
     }
 }
@@ -200,6 +200,8 @@ fn transmit(output: &Output, port: &UdpPort, traffic: &mut Traffic) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::SocketAddr;
+
     use crate::base::clock;
     use crate::rtc::sfu::settings::{self, Codecs};
     use str0m::Candidate;
@@ -237,7 +239,8 @@ mod tests {
         let answer = client.sdp_api().accept_offer(offer).unwrap();
 
         let feed = |server: &mut Connection, source, contents: &[u8], now| {
-            server.feed(&Datagram { source, destination: server_at, contents }, false, now);
+            let peer = Peer { tcp: false, address: source };
+            server.feed(&Datagram { peer, destination: server_at, contents }, false, now);
             output(&mut server.rtc)
         };
         // Both of the client's addresses ask before its answer is here.

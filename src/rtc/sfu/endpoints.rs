@@ -1,20 +1,18 @@
 //! The socket and every connection behind it.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::time::Instant;
 
+use str0m::Event;
 use str0m::rtp::{RtpWrite, Ssrc};
-use str0m::{Candidate, Event};
-use tracing::debug;
 
 use crate::base::units::Bitrate;
 
 use super::connection::{Connection, LONGEST_WAIT, Traffic};
 use super::guard::guard;
 use super::settings::{self, Codecs};
-use super::socket::UdpPort;
-use super::{NodeIp, addresses, stun};
+use super::sockets::{Datagram, Peer, Sockets};
+use super::{NodeIp, stun};
 
 /// Names a connection; never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -34,13 +32,25 @@ pub enum Role {
 /// Most addresses that one connection is known by; a client has a handful. One more is not answered.
 const MAX_ADDRESSES: usize = 32;
 
-/// Every connection, and the one socket.
+/// Packets taken from the TCP connections at once.
+const TCP_BATCH: usize = 64;
+
+/// Two ports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ports {
+    /// Of UDP.
+    pub udp: u16,
+    /// Of TCP.
+    pub tcp: u16,
+}
+
+/// Every connection, and the two sockets.
 pub struct Endpoints {
-    port: UdpPort,
+    sockets: Sockets,
     node_ip: NodeIp,
     codecs: Codecs,
     connections: HashMap<ConnectionKey, Connection>,
-    by_address: HashMap<SocketAddr, ConnectionKey>,
+    by_address: HashMap<Peer, ConnectionKey>,
     by_ufrag: HashMap<String, ConnectionKey>,
     dirty: Vec<ConnectionKey>,
     events: Vec<(ConnectionKey, Event)>,
@@ -51,9 +61,9 @@ pub struct Endpoints {
 
 impl Endpoints {
     /// No connections yet.
-    pub fn new(port: UdpPort, node_ip: NodeIp, codecs: Codecs) -> Self {
+    pub fn new(sockets: Sockets, node_ip: NodeIp, codecs: Codecs) -> Self {
         Endpoints {
-            port,
+            sockets,
             node_ip,
             codecs,
             connections: HashMap::new(),
@@ -73,11 +83,8 @@ impl Endpoints {
             Role::Subscriber => settings::subscriber(&self.codecs, now),
             Role::Both => settings::both(&self.codecs, now),
         };
-        for address in addresses::candidates(self.node_ip, self.port.port(), self.port.is_ipv6()) {
-            match Candidate::host(address, "udp") {
-                Ok(candidate) => drop(rtc.add_local_candidate(candidate)),
-                Err(error) => debug!(%address, %error, "not a candidate"),
-            }
+        for candidate in self.sockets.candidates(self.node_ip) {
+            rtc.add_local_candidate(candidate);
         }
         self.keys += 1;
         let key = ConnectionKey(self.keys);
@@ -89,14 +96,17 @@ impl Endpoints {
     /// Closes a connection, telling the peer, and forgets it.
     pub fn close(&mut self, key: ConnectionKey, now: Instant) {
         let Some(mut connection) = self.connections.remove(&key) else { return };
-        for address in &connection.addresses {
-            self.by_address.remove(address);
+        for peer in &connection.peers {
+            self.by_address.remove(peer);
         }
         for ufrag in &connection.ufrags {
             self.by_ufrag.remove(ufrag);
         }
         self.events.retain(|(of, _)| *of != key);
-        connection.close(now, &self.port, &mut self.traffic);
+        connection.close(now, &self.sockets, &mut self.traffic);
+        for peer in connection.peers.iter().filter(|peer| peer.tcp) {
+            self.sockets.tcp.close(peer.address);
+        }
     }
 
     /// A connection.
@@ -154,12 +164,12 @@ impl Endpoints {
         }
     }
 
-    /// Waits for the socket.
+    /// Waits for the sockets.
     ///
     /// # Errors
     /// When the socket is broken.
-    pub async fn readable(&self) -> std::io::Result<()> {
-        self.port.readable().await
+    pub async fn readable(&mut self) -> std::io::Result<()> {
+        self.sockets.readable().await
     }
 
     /// When [`Endpoints::expire`] is due.
@@ -168,56 +178,40 @@ impl Endpoints {
         soonest.unwrap_or(now + LONGEST_WAIT).min(now + LONGEST_WAIT)
     }
 
-    /// Takes one batch from the socket; false when there was none. Events come out of [`Endpoints::take_events`].
+    /// Takes one batch from the sockets; false when there was none. Events come out of [`Endpoints::take_events`].
     pub fn receive(&mut self, now: Instant) -> bool {
-        if !self.port.receive() {
-            return false;
-        }
-        let Endpoints { port, connections, by_address, by_ufrag, events, traffic, .. } = self;
-        for datagram in port.datagrams() {
-            let known = by_address.get(&datagram.source).copied();
-            let named = || by_ufrag.get(stun::receiver_ufrag(datagram.contents)?).copied();
-            let key = if stun::is_stun(datagram.contents) { named().or(known) } else { known };
-            let living = |owner: ConnectionKey| connections.get(&owner).is_some_and(Connection::is_living);
-            let free = known == key || !known.is_some_and(living);
-            let found = key.and_then(|key| Some((key, connections.get_mut(&key)?)));
-            let Some((key, connection)) = found.filter(|(_, connection)| !connection.closed) else {
-                traffic.stray += 1;
-                continue;
-            };
-            let known = known == Some(key);
-            let fed = guard(|| connection.feed(&datagram, known, now));
-            match fed {
-                // Authenticated by its ICE password. Nobody takes the address of a living connection over.
-                Ok(Some(true)) if !known && free && connection.addresses.len() < MAX_ADDRESSES => {
-                    by_address.insert(datagram.source, key);
-                    connection.addresses.push(datagram.source);
-                }
-                Ok(Some(_)) => {}
-                Ok(None) => traffic.stray += 1,
-                Err(_) => connection.closed = true,
+        let Endpoints { sockets, connections, by_address, by_ufrag, events, traffic, .. } = self;
+        let mut desk = Desk { connections, by_address, by_ufrag, events, traffic };
+        let by_udp = sockets.udp.receive();
+        if by_udp {
+            for datagram in sockets.udp.datagrams() {
+                desk.deliver(&datagram, sockets, now);
             }
-            // One packet is all that the library holds: empty it before the next (research: trap 2).
-            connection.drain(key, now, port, events, traffic);
+        }
+        for taken in 0..TCP_BATCH {
+            let Some(packet) = sockets.tcp.take() else { return by_udp || taken > 0 };
+            let peer = Peer { tcp: true, address: packet.source };
+            let datagram = Datagram { peer, destination: packet.destination, contents: &packet.contents };
+            desk.deliver(&datagram, sockets, now);
         }
         true
     }
 
     /// Drives the connections whose time has come.
     pub fn expire(&mut self, now: Instant) {
-        let Endpoints { port, connections, events, traffic, .. } = self;
+        let Endpoints { sockets, connections, events, traffic, .. } = self;
         for (key, connection) in connections.iter_mut().filter(|(_, connection)| connection.wake_at <= now) {
-            connection.run(*key, now, port, events, traffic);
+            connection.run(*key, now, sockets, events, traffic);
         }
     }
 
     /// Sends what was given to connections since the last time.
     pub fn flush(&mut self, now: Instant) {
-        let Endpoints { port, connections, events, traffic, dirty, .. } = self;
+        let Endpoints { sockets, connections, events, traffic, dirty, .. } = self;
         for key in dirty.drain(..) {
             if let Some(connection) = connections.get_mut(&key) {
                 connection.dirty = false;
-                connection.run(key, now, port, events, traffic);
+                connection.run(key, now, sockets, events, traffic);
             }
         }
     }
@@ -235,8 +229,51 @@ impl Endpoints {
         }
     }
 
-    /// The port that the socket is bound to.
-    pub fn udp_port(&self) -> u16 {
-        self.port.port()
+    /// The ports that the sockets are bound to.
+    pub fn ports(&self) -> Ports {
+        Ports { udp: self.sockets.udp.port(), tcp: self.sockets.tcp.port() }
+    }
+}
+
+/// What is needed to give a packet to its connection.
+struct Desk<'a> {
+    connections: &'a mut HashMap<ConnectionKey, Connection>,
+    by_address: &'a mut HashMap<Peer, ConnectionKey>,
+    by_ufrag: &'a HashMap<String, ConnectionKey>,
+    events: &'a mut Vec<(ConnectionKey, Event)>,
+    traffic: &'a mut Traffic,
+}
+
+impl Desk<'_> {
+    fn deliver(&mut self, datagram: &Datagram<'_>, sockets: &Sockets, now: Instant) {
+        let Desk { connections, by_address, by_ufrag, events, traffic } = self;
+        let peer = datagram.peer;
+        let known = by_address.get(&peer).copied();
+        let named = || by_ufrag.get(stun::receiver_ufrag(datagram.contents)?).copied();
+        let key = if stun::is_stun(datagram.contents) { named().or(known) } else { known };
+        let living = |owner: ConnectionKey| connections.get(&owner).is_some_and(Connection::is_living);
+        let free = known == key || !known.is_some_and(living);
+        let found = key.and_then(|key| Some((key, connections.get_mut(&key)?)));
+        let Some((key, connection)) = found.filter(|(_, connection)| !connection.closed) else {
+            traffic.stray += 1;
+            return;
+        };
+        let known = known == Some(key);
+        let fed = guard(|| connection.feed(datagram, known, now));
+        match fed {
+            // Authenticated by its ICE password. Nobody takes the address of a living connection over.
+            Ok(Some(true)) if !known && free && connection.peers.len() < MAX_ADDRESSES => {
+                by_address.insert(peer, key);
+                connection.peers.push(peer);
+                if peer.tcp {
+                    sockets.tcp.prove(peer.address);
+                }
+            }
+            Ok(Some(_)) => {}
+            Ok(None) => traffic.stray += 1,
+            Err(_) => connection.closed = true,
+        }
+        // One packet is all that the library holds: empty it before the next (research: trap 2).
+        connection.drain(key, now, sockets, events, traffic);
     }
 }

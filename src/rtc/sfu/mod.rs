@@ -1,12 +1,13 @@
-//! The room server's WebRTC endpoints: one UDP socket, ICE-lite, driven without I/O inside the library.
+//! The room server's WebRTC endpoints: one UDP and one TCP port, ICE-lite, driven without I/O inside the library.
 //!
-//! [`Endpoints`] owns the socket and every connection. A connection is a publisher's (the client offers,
+//! [`Endpoints`] owns the sockets and every connection. A connection is a publisher's (the client offers,
 //! [`publisher`]) or a subscriber's (we offer, [`subscriber`]), or both at once (the client offers, [`single`]). What the library cannot be trusted with is
 //! checked before ([`sdp::OfferRules`]) and caught behind ([`guard`]).
 
 pub mod addresses;
 mod connection;
 pub mod endpoints;
+pub mod framing;
 pub mod guard;
 pub mod publisher;
 pub mod sdp;
@@ -14,10 +15,12 @@ pub mod settings;
 pub mod single;
 mod slot;
 pub mod socket;
+pub mod sockets;
 pub mod stun;
 pub mod subscriber;
+pub mod tcp;
 
 pub use addresses::NodeIp;
 pub use connection::{Connection, Traffic};
-pub use endpoints::{ConnectionKey, Endpoints, Role};
+pub use endpoints::{ConnectionKey, Endpoints, Ports, Role};
 pub use settings::{Codecs, VideoCodec};

@@ -13,7 +13,7 @@ use str0m::{Rtc, RtcConfig};
 pub enum VideoCodec {
     /// H.264 constrained baseline and baseline.
     H264,
-    /// VP8, without simulcast layer switching of its picture ids.
+    /// VP8.
     Vp8,
 }
 

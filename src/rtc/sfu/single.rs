@@ -198,6 +198,8 @@ mod tests {
     use super::*;
     use crate::base::clock;
     use crate::rtc::sfu::publisher::Publisher;
+    use crate::rtc::sfu::sockets::Sockets;
+    use crate::rtc::sfu::tcp::TcpPort;
     use str0m::Rtc;
     use str0m::change::SdpAnswer;
     use str0m::media::{Direction, MediaKind};
@@ -214,8 +216,8 @@ mod tests {
     impl Call {
         fn new() -> Call {
             let node_ip = NodeIp::Fixed(std::net::Ipv4Addr::LOCALHOST.into());
-            let port = UdpPort::bind(0).unwrap();
-            let mut endpoints = Endpoints::new(port, node_ip, Codecs::default());
+            let sockets = Sockets { udp: UdpPort::bind(0).unwrap(), tcp: TcpPort::bind(0).unwrap() };
+            let mut endpoints = Endpoints::new(sockets, node_ip, Codecs::default());
             let key = endpoints.open(Role::Both, clock::now());
             let (publisher, subscriber) = (Publisher::new(key), Subscriber::single(key));
             Call { client: Rtc::new(clock::now()), sections: Vec::new(), endpoints, publisher, subscriber }

@@ -7,21 +7,13 @@ use quinn_udp::{RecvMeta, Transmit, UdpSockRef, UdpSocketState};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::Interest;
 
+use super::sockets::{Datagram, Peer};
+
 /// Receive buffers per system call, and the size of each: the kernel may coalesce up to 64 KiB (GRO).
 const BATCH: usize = 8;
 const BUFFER_BYTES: usize = 64 * 1024;
 /// Kernel buffers asked for: half a second of a busy room. The kernel may give less.
 const KERNEL_BUFFER_BYTES: usize = 2 * 1024 * 1024;
-
-/// One received datagram.
-pub struct Datagram<'a> {
-    /// Who sent it.
-    pub source: SocketAddr,
-    /// Which of our addresses it was sent to.
-    pub destination: SocketAddr,
-    /// Its bytes.
-    pub contents: &'a [u8],
-}
 
 /// A UDP socket on every address of the box that knows to which of them each datagram came: a WebRTC
 /// connection must answer from the address that it was reached at.
@@ -96,8 +88,9 @@ impl UdpPort {
                 let address = meta.dst_ip.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)).to_canonical();
                 let destination = SocketAddr::new(address, port);
                 let contents = buffer.get(..meta.len).unwrap_or_default();
+                let peer = Peer { tcp: false, address: source };
                 contents.chunks(meta.stride.max(1)).map(move |contents| Datagram {
-                    source,
+                    peer,
                     destination,
                     contents,
                 })
@@ -128,6 +121,7 @@ fn open(domain: Domain, address: SocketAddr) -> io::Result<Socket> {
     Ok(socket)
 }
 
-fn canonical(address: SocketAddr) -> SocketAddr {
+/// An IPv4 address as such, also where a socket for both calls it IPv6.
+pub(super) fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }

@@ -9,7 +9,7 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use super::engine::Engine;
 use super::message::{Order, Request};
 use crate::room::{Directory, Event, Refusal};
-use crate::rtc::sfu::Codecs;
+use crate::rtc::sfu::{Codecs, Ports};
 
 /// What was counted since the start, and two gauges. For metrics; reading never blocks.
 #[derive(Debug, Default)]
@@ -70,14 +70,14 @@ pub struct Handle {
     pub(super) events: broadcast::WeakSender<Event>,
     pub(super) directory: Arc<RwLock<Directory>>,
     pub(super) counters: Arc<Counters>,
-    pub(super) udp_port: u16,
+    pub(super) ports: Ports,
     pub(super) codecs: Arc<Codecs>,
 }
 
 impl Handle {
-    /// The UDP port chosen.
-    pub fn udp_port(&self) -> u16 {
-        self.udp_port
+    /// The ports chosen for media.
+    pub fn ports(&self) -> Ports {
+        self.ports
     }
 
     /// What may be published.

@@ -34,6 +34,8 @@ pub const PROTOCOL: i32 = 17;
 pub struct Config {
     /// UDP port for media; 0: any free one.
     pub rtc_udp: u16,
+    /// TCP port for media; 0: any free one.
+    pub rtc_tcp: u16,
     /// Addresses offered to clients.
     pub node_ip: NodeIp,
     /// What may be published.
@@ -45,8 +47,16 @@ pub struct Config {
 #[non_exhaustive]
 pub enum StartError {
     /// The UDP port cannot be had.
-    #[error("UDP port {port}: {source}")]
-    Bind {
+    #[error("server.rtc_udp: port {port}: {source}")]
+    Udp {
+        /// As configured.
+        port: u16,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The TCP port cannot be had.
+    #[error("server.rtc_tcp: port {port}: {source}")]
+    Tcp {
         /// As configured.
         port: u16,
         /// What the system said.
@@ -86,6 +96,6 @@ pub fn start(config: Config, shutdown: Shutdown) -> Result<Handle, StartError> {
         .spawn(move || engine::run_thread(config, outlets, receiver, shutdown, &ready))
         .map_err(StartError::Thread)?;
     let gone = || StartError::Thread(std::io::Error::other("ended while starting"));
-    let udp_port = started.recv().map_err(|_| gone())??;
-    Ok(Handle { requests, snapshot, events: weak, directory, counters, udp_port, codecs: Arc::new(codecs) })
+    let ports = started.recv().map_err(|_| gone())??;
+    Ok(Handle { requests, snapshot, events: weak, directory, counters, ports, codecs: Arc::new(codecs) })
 }

@@ -29,12 +29,21 @@ pub(super) struct Bandwidth {
     remb: Option<Bitrate>,
     allocator: Allocator<u64>,
     told: Option<Bitrate>,
+    /// Some video is sent in a smaller layer than fits its size; some is not sent at all.
+    pub reduced: bool,
+    pub paused: bool,
 }
 
 impl Bandwidth {
     /// None: nothing is known, so nothing is held back.
     pub fn capacity(&self) -> Option<Bitrate> {
         self.estimate.or(self.remb)
+    }
+
+    fn held_back(&mut self, demands: &[Demand<u64>], shares: &[Share<u64>]) {
+        let pairs = || demands.iter().zip(shares);
+        self.paused = shares.iter().any(|share| share.layer.is_none());
+        self.reduced = pairs().any(|(demand, share)| share.layer < demand.best());
     }
 
     fn learn(&mut self, kind: &BweKind) {
@@ -107,6 +116,7 @@ impl Engine {
         let known = bandwidth.capacity();
         let video = known.map(|known| Bitrate::bps(known.as_bps().saturating_sub(audio)));
         let shares = bandwidth.allocator.allocate(video, &demands, self.at).to_vec();
+        bandwidth.held_back(&demands, &shares);
         let target = bandwidth.allocator.target(&demands, Bitrate::bps(audio), known.is_some(), self.at);
         if bandwidth.told != Some(target.desired) {
             bandwidth.told = Some(target.desired);

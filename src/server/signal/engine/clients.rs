@@ -57,6 +57,7 @@ impl Engine {
             wishes: HashMap::new(),
             unwanted: HashSet::new(),
             bandwidth: Default::default(),
+            quality: Default::default(),
             data_in: HashMap::new(),
             data_open: HashSet::new(),
             data_waiting: VecDeque::new(),
@@ -98,6 +99,7 @@ impl Engine {
         if !participant.grant.waiting {
             let name = room.name.clone();
             self.tell_speakers(&name, key);
+            self.tell_qualities(&name, key);
         }
     }
 

@@ -4,18 +4,18 @@ use std::sync::atomic::Ordering;
 
 use str0m::format::{Codec, PayloadParams};
 use str0m::media::{Mid, Pt, Rid};
-use str0m::rtp::{ExtensionValues, RtpPacket, RtpWrite, Ssrc};
+use str0m::rtp::{ExtensionValues, RtpPacket, RtpWrite, Ssrc, Vp8Descriptor, Vp8Patch};
 
 use super::super::Counters;
 use super::member::Stream;
 use super::{Engine, reply};
-use crate::base::clock;
+use crate::base::clock::{self, MediaTime};
 use crate::media::Layer;
 use crate::room::MemberKey;
 use crate::rtc::sfu::publisher::Source;
 use crate::rtc::sfu::subscriber::Subscriber;
 use crate::rtc::sfu::{ConnectionKey, Endpoints, settings};
-use crate::sfu::{Incoming, Route, SenderReport, keyframe};
+use crate::sfu::{Incoming, PictureIds, Route, SenderReport, keyframe};
 
 /// A published track.
 pub(super) struct Track {
@@ -65,38 +65,23 @@ impl Engine {
     /// One packet of a publisher, to everyone who gets it. No allocation here: the payload is shared.
     pub(super) fn packet(&mut self, key: MemberKey, packet: RtpPacket) {
         let Some(stream) = self.stream(key, packet.header.ssrc, packet.header.payload_type) else { return };
+        Counters::one(&self.outlets.counters.packets_received);
+        let header = &packet.header;
+        if let Some(level) = header.ext_vals.audio_level
+            && !self.hears(key, stream.track, level.unsigned_abs())
+        {
+            return;
+        }
         let (Some(member), Some(track)) = (self.members.get_mut(&key), self.tracks.get_mut(&stream.track))
         else {
             return;
         };
-        Counters::one(&self.outlets.counters.packets_received);
-        let header = &packet.header;
-        let rate = track.route.rate();
-        let report = packet.last_sender_info.map(|info| SenderReport {
-            wall: info.ntp_time.duration_since(std::time::UNIX_EPOCH).unwrap_or_default(),
-            timestamp: info.rtp_time.numer() as u32,
-        });
-        let video = track.route.is_video();
-        let incoming = Incoming {
-            layer: stream.layer,
-            ssrc: *header.ssrc,
-            sequence: *packet.seq_no,
-            timestamp: header.timestamp,
-            bytes: packet.payload.len(),
-            keyframe: !video || is_keyframe(&stream.params, &packet.payload),
-            report,
-            arrival: self.at,
-        };
+        let (video, codec) = (track.route.is_video(), stream.params.spec().codec);
+        let vp8 = (codec == Codec::Vp8).then(|| Vp8Descriptor::parse(&packet.payload).ok()).flatten();
+        let incoming = incoming(&packet, &stream, vp8.as_ref(), self.at);
+        let (rate, report) = (track.route.rate(), incoming.report);
         let captured = member.clock.capture_time(header.timestamp, report, rate, self.at);
         let wallclock = clock::instant_of(captured);
-        if let Some(level) = header.ext_vals.audio_level.filter(|_| !video) {
-            if !self.speakers.contains_key(&track.room) {
-                self.speakers.insert(track.room.clone(), Default::default());
-            }
-            if let Some(speakers) = self.speakers.get_mut(&track.room) {
-                speakers.observe(key, level.unsigned_abs());
-            }
-        }
         let extensions = passed_on(&header.ext_vals);
         let endpoints = &mut self.endpoints;
         let mut copies = 0;
@@ -107,6 +92,10 @@ impl Engine {
                     .marker(header.marker)
                     .nackable(video)
                     .ext_vals(extensions.clone());
+            let copy = match vp8.zip(out.picture).and_then(|(vp8, ids)| patch(&vp8, ids)) {
+                Some(patch) => copy.vp8_patch(patch),
+                None => copy,
+            };
             copies += u64::from(endpoints.write(to.connection, to.ssrc, copy));
         });
         self.outlets.counters.packets_forwarded.fetch_add(copies, Ordering::Relaxed);
@@ -114,6 +103,29 @@ impl Engine {
             track.route.refresh(self.at);
             self.ask_for_keyframes();
         }
+    }
+
+    /// Notes how loud a packet of sound is. False: others of its room are louder, it is not passed on.
+    fn hears(&mut self, key: MemberKey, track: u64, minus_dbov: u8) -> bool {
+        let Some(track_of) = self.tracks.get_mut(&track).filter(|track| !track.route.is_video()) else {
+            return true;
+        };
+        let room = &track_of.room;
+        if !self.speakers.contains_key(room) {
+            self.speakers.insert(room.clone(), Default::default());
+        }
+        if !self.loudest.contains_key(room) {
+            self.loudest.insert(room.clone(), Default::default());
+        }
+        if let Some(speakers) = self.speakers.get_mut(room) {
+            speakers.observe(key, minus_dbov);
+        }
+        let heard =
+            self.loudest.get_mut(room).is_none_or(|loudest| loudest.hears(track, minus_dbov, self.at));
+        if !heard {
+            track_of.route.interrupt();
+        }
+        heard
     }
 
     /// Where packets of `ssrc` go; learned at its first packet.
@@ -196,12 +208,60 @@ impl Engine {
     }
 }
 
+fn incoming(
+    packet: &RtpPacket,
+    stream: &Stream,
+    vp8: Option<&Vp8Descriptor>,
+    arrival: MediaTime,
+) -> Incoming {
+    let report = packet.last_sender_info.map(|info| SenderReport {
+        wall: info.ntp_time.duration_since(std::time::UNIX_EPOCH).unwrap_or_default(),
+        timestamp: info.rtp_time.numer() as u32,
+    });
+    Incoming {
+        layer: stream.layer,
+        ssrc: *packet.header.ssrc,
+        sequence: *packet.seq_no,
+        timestamp: packet.header.timestamp,
+        bytes: packet.payload.len(),
+        picture: vp8.map(picture_ids),
+        keyframe: is_keyframe(&stream.params, &packet.payload),
+        report,
+        arrival,
+    }
+}
+
+/// Whether a decoder can begin here; with sound always.
 fn is_keyframe(params: &PayloadParams, payload: &[u8]) -> bool {
     match params.spec().codec {
         Codec::H264 => keyframe::h264(payload),
         Codec::Vp8 => keyframe::vp8(payload),
         _ => true,
     }
+}
+
+fn picture_ids(vp8: &Vp8Descriptor) -> PictureIds {
+    PictureIds {
+        picture: vp8.picture_id().unwrap_or_default(),
+        base_layer: vp8.tl0_pic_idx().unwrap_or_default(),
+        key: vp8.key_idx().unwrap_or_default(),
+    }
+}
+
+/// The subscriber's numbers in place of the publisher's, as far as there are any. None: leave it as it is; a picture
+/// number of 7 bits cannot take one of ours.
+fn patch(vp8: &Vp8Descriptor, ids: PictureIds) -> Option<Vp8Patch> {
+    let mut patch = vp8.patch();
+    if vp8.picture_id().is_some() {
+        patch = patch.picture_id(ids.picture);
+    }
+    if vp8.tl0_pic_idx().is_some() {
+        patch = patch.tl0_pic_idx(ids.base_layer);
+    }
+    if vp8.key_idx().is_some() {
+        patch = patch.key_idx(ids.key);
+    }
+    patch.build().ok()
 }
 
 /// What of a publisher's header extensions a subscriber may see. MID and RID are the publisher's own.

@@ -12,6 +12,7 @@ use tracing::debug;
 
 use super::super::message::{Out, Ticket};
 use super::bandwidth::Bandwidth;
+use super::quality::ConnectionQuality;
 use crate::media::Layer;
 use crate::room::MemberKey;
 use crate::rtc::sfu::publisher::{Publisher, Source};
@@ -69,6 +70,7 @@ pub(super) struct Member {
     /// Track sids that it does not want although it subscribes to everything.
     pub unwanted: HashSet<String>,
     pub bandwidth: Bandwidth,
+    pub quality: ConnectionQuality,
     /// The channels that its data comes by; true: reliable.
     pub data_in: HashMap<ChannelId, bool>,
     /// Its channels for data are open.

@@ -7,6 +7,7 @@
 //! | `signals` | what clients say |
 //! | `publishing` | tracks come and go |
 //! | `subscribing` | who gets which track, offers to subscribers |
+//! | `quality` | how good each participant's connection is |
 //! | `media` | packets, keyframes, layers, speakers |
 //! | `data` | data messages |
 //! | `orders`, `rpc` | what the APIs order |
@@ -20,6 +21,7 @@ mod media;
 mod member;
 mod orders;
 mod publishing;
+mod quality;
 mod reply;
 mod rpc;
 mod signals;
@@ -43,7 +45,10 @@ use crate::base::pulse::Pulse;
 use crate::base::{Shutdown, ids};
 use crate::room::{Departure, Directory, Event, MemberKey, RoomOptions, Rooms};
 use crate::rtc::sfu::socket::UdpPort;
-use crate::rtc::sfu::{Codecs, ConnectionKey, Endpoints, Role};
+use crate::rtc::sfu::sockets::Sockets;
+use crate::rtc::sfu::tcp::TcpPort;
+use crate::rtc::sfu::{Codecs, ConnectionKey, Endpoints, Ports, Role};
+use crate::sfu::loudest::Loudest;
 use crate::sfu::speaker::Speakers;
 
 use media::Track;
@@ -72,6 +77,8 @@ pub(super) struct Engine {
     owners: HashMap<ConnectionKey, (MemberKey, Role)>,
     tracks: HashMap<u64, Track>,
     speakers: HashMap<String, Speakers<MemberKey>>,
+    /// By room, which audio tracks are passed on.
+    loudest: HashMap<String, Loudest<u64>>,
     /// Calls of the API that wait for a participant's answer, by their id.
     calls: HashMap<String, rpc::Call>,
     codecs: Codecs,
@@ -92,36 +99,41 @@ pub(super) fn run_thread(
     outlets: Outlets,
     requests: mpsc::Receiver<Request>,
     shutdown: Shutdown,
-    ready: &SyncSender<Result<u16, StartError>>,
+    ready: &SyncSender<Result<Ports, StartError>>,
 ) {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return drop(ready.send(Err(StartError::Thread(error)))),
     };
     runtime.block_on(async {
-        let port = match UdpPort::bind(config.rtc_udp) {
-            Ok(port) => port,
-            Err(source) => {
-                let _ = ready.send(Err(StartError::Bind { port: config.rtc_udp, source }));
-                return;
-            }
+        let sockets = match bind(&config) {
+            Ok(sockets) => sockets,
+            Err(error) => return drop(ready.send(Err(error))),
         };
-        let mut engine = Engine::new(port, config, outlets);
-        let _ = ready.send(Ok(engine.endpoints.udp_port()));
+        let mut engine = Engine::new(sockets, config, outlets);
+        let _ = ready.send(Ok(engine.endpoints.ports()));
         engine.run(requests, shutdown).await;
     });
 }
 
+fn bind(config: &Config) -> Result<Sockets, StartError> {
+    let Config { rtc_udp, rtc_tcp, .. } = *config;
+    let udp = UdpPort::bind(rtc_udp).map_err(|source| StartError::Udp { port: rtc_udp, source })?;
+    let tcp = TcpPort::bind(rtc_tcp).map_err(|source| StartError::Tcp { port: rtc_tcp, source })?;
+    Ok(Sockets { udp, tcp })
+}
+
 impl Engine {
-    fn new(port: UdpPort, config: Config, outlets: Outlets) -> Self {
+    fn new(sockets: Sockets, config: Config, outlets: Outlets) -> Self {
         let now = clock::now();
         Engine {
-            endpoints: Endpoints::new(port, config.node_ip, config.codecs.clone()),
+            endpoints: Endpoints::new(sockets, config.node_ip, config.codecs.clone()),
             rooms: Rooms::default(),
             members: HashMap::new(),
             owners: HashMap::new(),
             tracks: HashMap::new(),
             speakers: HashMap::new(),
+            loudest: HashMap::new(),
             calls: HashMap::new(),
             codecs: config.codecs,
             outlets,
@@ -135,7 +147,8 @@ impl Engine {
     }
 
     async fn run(&mut self, mut requests: mpsc::Receiver<Request>, shutdown: Shutdown) {
-        info!(port = self.endpoints.udp_port(), "room server: media");
+        let Ports { udp, tcp } = self.endpoints.ports();
+        info!(udp, tcp, "room server: media");
         // Only a wanted end takes it away: a thread that died is as bad as one that hangs.
         let pulse = ManuallyDrop::new(Pulse::vital("sfu"));
         loop {
@@ -205,9 +218,13 @@ impl Engine {
                 RtcEvent::ChannelOpen(channel, label) => self.channel_open(key, role, channel, &label),
                 RtcEvent::ChannelData(data) => self.channel_data(key, role, &data),
                 RtcEvent::ChannelBufferedAmountLow(_) => self.flush_data(key),
-                RtcEvent::MediaEgressStats(stats) => self.count_nacks(key, stats.mid, None, stats.nacks),
+                RtcEvent::MediaEgressStats(stats) => {
+                    self.count_nacks(key, stats.mid, None, stats.nacks);
+                    self.sent_well(key, &stats);
+                }
                 RtcEvent::MediaIngressStats(stats) => {
-                    self.count_nacks(key, stats.mid, stats.rid, stats.nacks)
+                    self.count_nacks(key, stats.mid, stats.rid, stats.nacks);
+                    self.came_well(key, &stats);
                 }
                 _ => {}
             }

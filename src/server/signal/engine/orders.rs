@@ -200,6 +200,7 @@ impl Engine {
         let info = self.rooms.get(room).map(Room::info);
         self.say(key, Response::RoomUpdate(proto::RoomUpdate { room: info }));
         self.tell_speakers(room, key);
+        self.tell_qualities(room, key);
     }
 
     /// Subscribes or unsubscribes a participant.

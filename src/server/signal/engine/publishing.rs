@@ -180,6 +180,9 @@ impl Engine {
     /// Takes a track away from everyone who gets it.
     pub(super) fn withdraw(&mut self, track: u64) {
         let Some(gone) = self.tracks.remove(&track) else { return };
+        if self.loudest.get_mut(&gone.room).is_some_and(|loudest| loudest.remove(track)) {
+            self.loudest.remove(&gone.room);
+        }
         for subscriber in gone.route.subscribers() {
             let Destination { member, .. } = subscriber.to;
             if let Some(member) = self.members.get_mut(&member) {

@@ -37,6 +37,7 @@ impl Engine {
         self.share_bandwidth();
         self.refresh_tracks();
         self.judge_speakers();
+        self.judge_connections();
         self.set_stages();
         self.end_overdue();
         for event in self.rooms.sweep(self.at) {

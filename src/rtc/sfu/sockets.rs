@@ -1,0 +1,72 @@
+//! Both ports of the room server as one: where packets come from and go to.
+
+use std::io;
+use std::net::SocketAddr;
+
+use str0m::Candidate;
+use str0m::net::{Protocol, TcpType, Transmit};
+use tracing::debug;
+
+use super::socket::UdpPort;
+use super::tcp::TcpPort;
+use super::{NodeIp, addresses};
+
+/// Where a packet came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Peer {
+    /// By TCP, else by UDP.
+    pub tcp: bool,
+    /// Its address.
+    pub address: SocketAddr,
+}
+
+/// One received packet.
+#[derive(Clone, Copy)]
+pub struct Datagram<'a> {
+    /// Who sent it.
+    pub peer: Peer,
+    /// Which of our addresses it was sent to.
+    pub destination: SocketAddr,
+    /// Its bytes.
+    pub contents: &'a [u8],
+}
+
+/// The two ports.
+pub struct Sockets {
+    /// For nearly everyone.
+    pub udp: UdpPort,
+    /// For those whose network lets no UDP through.
+    pub tcp: TcpPort,
+}
+
+impl Sockets {
+    /// Waits until one of them has something to receive.
+    ///
+    /// # Errors
+    /// When the UDP socket is broken.
+    pub async fn readable(&mut self) -> io::Result<()> {
+        tokio::select! {
+            readable = self.udp.readable() => readable,
+            () = self.tcp.readable() => Ok(()),
+        }
+    }
+
+    /// Sends what the library wants sent. False: it is lost, as any datagram may be.
+    pub fn send(&self, transmit: Transmit) -> bool {
+        match transmit.proto {
+            Protocol::Udp => self.udp.send(transmit.source, transmit.destination, &transmit.contents),
+            Protocol::Tcp => self.tcp.send(transmit.destination, transmit.contents),
+            _ => false,
+        }
+    }
+
+    /// Under which addresses they can be reached: UDP, and TCP to which the client connects (RFC 6544).
+    pub fn candidates(&self, node_ip: NodeIp) -> Vec<Candidate> {
+        let udp = addresses::candidates(node_ip, self.udp.port(), self.udp.is_ipv6());
+        let tcp = addresses::candidates(node_ip, self.tcp.port(), self.tcp.is_ipv6());
+        let udp = udp.into_iter().map(|address| Candidate::builder().udp().host(address).build());
+        let passive = |address| Candidate::builder().tcp().host(address).tcptype(TcpType::Passive).build();
+        let found = udp.chain(tcp.into_iter().map(passive));
+        found.filter_map(|made| made.inspect_err(|error| debug!(%error, "not a candidate")).ok()).collect()
+    }
+}

@@ -1,0 +1,106 @@
+//! How good each participant's connection is, as LiveKit tells its clients.
+
+use std::time::{Duration, Instant};
+
+use livekit_protocol as proto;
+use proto::signal_response::Message as Response;
+use str0m::stats::{MediaEgressStats, MediaIngressStats};
+
+use super::Engine;
+use super::member::Member;
+use crate::base::units::ClockRate;
+use crate::room::MemberKey;
+use crate::sfu::quality::{Observed, Quality, QualityMeter};
+
+/// How often connections are judged; the figures come every 5 s.
+const INTERVAL: Duration = Duration::from_secs(5);
+
+/// One participant's.
+#[derive(Debug, Default)]
+pub(super) struct ConnectionQuality {
+    meter: QualityMeter,
+    /// The worst since the last judgement.
+    observed: Observed,
+    judged: Option<Instant>,
+}
+
+impl Engine {
+    /// Figures of a stream that a subscriber gets.
+    pub(super) fn sent_well(&mut self, key: MemberKey, stats: &MediaEgressStats) {
+        let Some(member) = self.members.get_mut(&key) else { return };
+        let observed = &mut member.quality.observed;
+        observed.loss = observed.loss.max(stats.loss.unwrap_or_default());
+        observed.round_trip = observed.round_trip.max(stats.rtt.unwrap_or_default());
+    }
+
+    /// Figures of a stream that a publisher sends.
+    pub(super) fn came_well(&mut self, key: MemberKey, stats: &MediaIngressStats) {
+        let Some(member) = self.members.get_mut(&key) else { return };
+        let track = self.tracks.values().find(|track| track.publisher == key && track.mid == stats.mid);
+        let rate = track.map_or(ClockRate::VIDEO, |track| track.route.rate());
+        let jitter = Duration::from_secs_f64(f64::from(stats.jitter) / f64::from(rate.hz()));
+        let observed = &mut member.quality.observed;
+        observed.loss = observed.loss.max(stats.loss.unwrap_or_default());
+        observed.jitter = observed.jitter.max(jitter);
+    }
+
+    /// Tells every room whose connection became better or worse.
+    pub(super) fn judge_connections(&mut self) {
+        let now = self.now;
+        let mut changed = Vec::new();
+        for member in self.members.values_mut() {
+            let judged = *member.quality.judged.get_or_insert(now);
+            if now.saturating_duration_since(judged) < INTERVAL {
+                continue;
+            }
+            let lost = [member.publisher.key, member.subscriber.key].into_iter().any(|key| {
+                self.endpoints.get_mut(key).is_some_and(|connection| connection.lost_since.is_some())
+            });
+            let Member { quality, bandwidth, .. } = member;
+            quality.judged = Some(now);
+            let (reduced, paused) = (bandwidth.reduced, bandwidth.paused);
+            let observed = Observed { lost, reduced, paused, ..std::mem::take(&mut quality.observed) };
+            if let Some(quality) = quality.meter.observe(&observed) {
+                changed.push((member.key, member.room.clone(), info(&member.sid, quality)));
+            }
+        }
+        for (key, room, info) in changed {
+            let hidden = self.participant(&room, key).is_some_and(|participant| participant.grant.hidden);
+            let updates = vec![info];
+            let message = Response::ConnectionQuality(proto::ConnectionQualityUpdate { updates });
+            match hidden {
+                true => self.say(key, message),
+                false => self.broadcast(&room, &message),
+            }
+        }
+    }
+
+    /// A newcomer learns who is not at its best; of the others it is assumed.
+    pub(super) fn tell_qualities(&mut self, room: &str, key: MemberKey) {
+        let Some(present) = self.rooms.get(room) else { return };
+        let seen = |member: &&Member| {
+            let shown = present.participant(member.key).is_some_and(|participant| !participant.grant.hidden);
+            shown && member.key != key && member.room == room
+        };
+        let updates: Vec<proto::ConnectionQualityInfo> = self
+            .members
+            .values()
+            .filter(seen)
+            .map(|member| info(&member.sid, member.quality.meter.quality()))
+            .collect();
+        if !updates.is_empty() {
+            self.say(key, Response::ConnectionQuality(proto::ConnectionQualityUpdate { updates }));
+        }
+    }
+}
+
+fn info(sid: &str, quality: Quality) -> proto::ConnectionQualityInfo {
+    // The score is LiveKit's MOS of 1 to 5.
+    let (quality, score) = match quality {
+        Quality::Lost => (proto::ConnectionQuality::Lost, 1.0),
+        Quality::Poor => (proto::ConnectionQuality::Poor, 2.0),
+        Quality::Good => (proto::ConnectionQuality::Good, 3.5),
+        Quality::Excellent => (proto::ConnectionQuality::Excellent, 4.5),
+    };
+    proto::ConnectionQualityInfo { participant_sid: sid.to_owned(), quality: quality as i32, score }
+}
