@@ -98,7 +98,8 @@ browser_parts() {
 
 test_parts() {
   run
-  debian chromium alsa-utils espeak-ng iproute2 libnss3-tools procps systemd nginx-light libnginx-mod-rtmp libnginx-mod-stream
+  debian chromium alsa-utils espeak-ng iproute2 libnss3-tools procps systemd nginx-light libnginx-mod-rtmp libnginx-mod-stream \
+    redis-server
   mkdir -p "$parts"
   python_parts
   film

@@ -4,11 +4,14 @@
 mod interop;
 mod relay;
 
+use std::net::{TcpListener, UdpSocket};
+use std::ops::RangeInclusive;
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use interop::proxy::room_service;
 use interop::through::Through;
-use interop::{Box_, LiveKit, token, until};
+use interop::{Box_, LiveKit, guest, token, until};
 use roomd::participant::{Error, Event, TokenSource};
 use roomd::rtc::signal::proto::signal_request::Message as Request;
 use roomd::rtc::signal::proto::signal_response::Message as Response;
@@ -29,8 +32,18 @@ struct Stay {
 
 impl Stay {
     async fn begin(room: &'static str, tokens: TokenSource) -> Option<Stay> {
-        let server = LiveKit::start().await?;
+        Stay::begin_on(LiveKit::start().await?, room, tokens, 0..=u16::MAX).await
+    }
+
+    /// The relay lets in only what comes `from` these ports.
+    async fn begin_on(
+        server: LiveKit,
+        room: &'static str,
+        tokens: TokenSource,
+        from: RangeInclusive<u16>,
+    ) -> Option<Stay> {
         let through = Through::to(&server, 1).await;
+        through.relay.let_in(from);
         let the_box = Box_::join(through.url(), tokens);
         the_box.until_joined().await;
         let stay = Stay { server, through, the_box };
@@ -184,4 +197,85 @@ async fn who_is_replaced_or_whose_room_is_deleted_stays_out() {
     room_service(port, "replaced", "DeleteRoom", json!({"room": "replaced"})).await;
     second.until_event("deleted", AGAIN, left("ROOM_DELETED")).await;
     assert!(matches!(second.leave().await, Err(Error::Left { .. })));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_no_direct_path_is_open_media_goes_by_turn() {
+    let turn = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let ports = 21_000..=21_999;
+    let section = format!(
+        "turn: {{enabled: true, udp_port: {turn}, bind_addresses: [127.0.0.1], relay_range_start: {}, \
+         relay_range_end: {}, allow_restricted_peer_cidrs: [127.0.0.0/8]}}\n",
+        ports.start(),
+        ports.end()
+    );
+    let Some(server) = LiveKit::start_with(&section).await else { return };
+    let Some(stay) = Stay::begin_on(server, "turn", tokens("turn"), ports).await else { return };
+    let up = stay.through.relay.up();
+    assert!(up.blocked > 0, "the direct path was tried: {up:?}");
+    let url = stay.server.url();
+    let Some(met) = guest(&url, "turn", 8, &[]).await else { return };
+    assert!(met["frames"].as_u64().unwrap() >= 60 && met["audio_packets"].as_u64().unwrap() > 200, "{met}");
+    stay.the_box.leave().await.unwrap();
+}
+
+/// A Redis of its own, ended by its pid.
+struct Redis {
+    port: u16,
+    child: Child,
+}
+
+impl Redis {
+    async fn start() -> Redis {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let child = Command::new("redis-server")
+            .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", "/tmp", "--port"])
+            .arg(port.to_string())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("redis-server (Debian: redis-server) is installed: scripts/install.sh test");
+        let answers = || async move { tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_ok() };
+        until("Redis answers", Duration::from_secs(20), answers).await;
+        Redis { port, child }
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_room_on_another_node_is_joined_and_survives_that_node() {
+    let redis = Redis::start().await;
+    let section = format!("redis: {{address: \"127.0.0.1:{}\"}}\n", redis.port);
+    let Some(mut host) = LiveKit::start_with(&section).await else { return };
+    // The room is where its first participant came when there was no other node.
+    let url = host.url();
+    let first = tokio::spawn(async move { guest(&url, "nodes", 20, &[]).await });
+    let port = host.port;
+    let opened = || async move {
+        let room = room_service(port, "nodes", "ListParticipants", json!({"room": "nodes"})).await;
+        room["participants"].as_array().is_some_and(|all| !all.is_empty())
+    };
+    until("the room is on the first node", AGAIN, opened).await;
+    let Some(other) = LiveKit::start_with(&section).await else { return };
+    let the_box = Box_::join(other.url(), tokens("nodes"));
+    the_box.until_joined().await;
+    let Some(met) = first.await.unwrap() else { return };
+    assert!(met["frames"].as_u64().unwrap() > 30 && met["participants"] == json!(["box"]), "{met}");
+
+    the_box.forget();
+    host.kill();
+    let lost = |event: &Event| matches!(event, Event::Resuming { .. } | Event::BackingOff { .. });
+    the_box.until_event("the loss of the node is noticed", AGAIN, lost).await;
+    let joined = |event: &Event| matches!(event, Event::Joined { .. });
+    the_box.until_event("in the room on the other node", Duration::from_secs(90), joined).await;
+    assert!(anew(&the_box.events.lock().unwrap()), "another node knows nothing of the session");
+    let Some(met) = guest(&other.url(), "nodes", 8, &[]).await else { return };
+    assert!(met["frames"].as_u64().unwrap() >= 60, "{met}");
+    the_box.leave().await.unwrap();
 }

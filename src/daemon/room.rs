@@ -270,3 +270,37 @@ fn tell_room(state: &StatePublisher, status: RoomStatus, reason: Option<String>,
         }
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_state_says_why_not_everything_is_sent_while_the_box_is_in_the_room() {
+        let state = StatePublisher::new(clock::wall);
+        let (control, _orders) = ControlHandle::new(&state);
+        let room = Room {
+            name: "lobby".into(),
+            url: "ws://h".into(),
+            status: RoomStatus::Joining,
+            reason: None,
+            participants: 0,
+        };
+        state.update(|state| state.room = Some(room));
+        let congested = || Some("the uplink is congested".to_owned());
+        let lost = || Some("the connection is lost".to_owned());
+        for (event, reason) in [
+            // The joining itself says more than the uplink.
+            (Event::Uplink { reason: congested() }, None),
+            (Event::Joined { participants: 2, uplink: congested() }, congested()),
+            (Event::Uplink { reason: None }, None),
+            (Event::Uplink { reason: congested() }, congested()),
+            (Event::Resuming { reason: "the connection is lost".into() }, lost()),
+            (Event::Uplink { reason: None }, lost()),
+            (Event::Joined { participants: 2, uplink: None }, None),
+        ] {
+            tell(&state, &control, event);
+            assert_eq!(state.subscribe().borrow().room.as_ref().and_then(|room| room.reason.clone()), reason);
+        }
+    }
+}

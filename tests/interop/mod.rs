@@ -60,6 +60,11 @@ pub struct LiveKit {
 impl LiveKit {
     /// None when there is none to test with and that is allowed.
     pub async fn start() -> Option<LiveKit> {
+        LiveKit::start_with("").await
+    }
+
+    /// With more sections of configuration.
+    pub async fn start_with(sections: &str) -> Option<LiveKit> {
         let program = part("ROOMD_TEST_LIVEKIT_SERVER")?;
         let (http, tcp) =
             (TcpListener::bind("127.0.0.1:0").unwrap(), TcpListener::bind("127.0.0.1:0").unwrap());
@@ -73,7 +78,7 @@ impl LiveKit {
              rtc:\n  node_ip: 127.0.0.1\n  use_external_ip: false\n  enable_loopback_candidate: true\n  \
              interfaces: {{includes: [lo]}}\n  udp_port: {}\n  tcp_port: {}\n  stun_servers: [\"127.0.0.1:3478\"]\n\
              room:\n  auto_create: true\n  enabled_codecs: [{{mime: audio/opus}}, {{mime: video/h264}}]\n\
-             logging: {{level: info}}\n",
+             logging: {{level: info}}\n{sections}",
             udp_port,
             tcp.local_addr().unwrap().port(),
         )

@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -47,12 +48,16 @@ pub struct Counts {
     pub lost: u64,
     /// Dropped before the bottleneck.
     pub dropped: u64,
+    /// Not let in, see [`Relay::let_in`].
+    pub blocked: u64,
 }
 
 struct Way {
     link: Link,
     counts: Counts,
     rng: StdRng,
+    /// Ports that packets may come from.
+    from: RangeInclusive<u16>,
     /// When the bottleneck has sent what is queued.
     free_at: Instant,
 }
@@ -60,7 +65,8 @@ struct Way {
 impl Way {
     fn new(seed: u64) -> Arc<Mutex<Way>> {
         let (link, counts) = (Link::default(), Counts::default());
-        Arc::new(Mutex::new(Way { link, counts, rng: StdRng::seed_from_u64(seed), free_at: Instant::now() }))
+        let (rng, from, free_at) = (StdRng::seed_from_u64(seed), 0..=u16::MAX, Instant::now());
+        Arc::new(Mutex::new(Way { link, counts, rng, from, free_at }))
     }
 
     /// When a packet that comes `now` goes out; None when it does not.
@@ -115,6 +121,11 @@ impl Relay {
         self.up.lock().unwrap().link = link;
     }
 
+    /// As a firewall does: from now on only packets out of these ports are passed to the server.
+    pub fn let_in(&self, from: RangeInclusive<u16>) {
+        self.up.lock().unwrap().from = from;
+    }
+
     /// What happens to packets from the server from now on.
     pub fn set_down(&self, link: Link) {
         self.down.lock().unwrap().link = link;
@@ -151,6 +162,9 @@ async fn serve(outside: Arc<UdpSocket>, server: SocketAddr, up: Arc<Mutex<Way>>,
     let mut packet = [0; MAX_BYTES];
     loop {
         let Ok((bytes, client)) = outside.recv_from(&mut packet).await else { continue };
+        if !let_in(&up, client.port()) {
+            continue;
+        }
         let (inside, _) = match clients.entry(client) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(new) => {
@@ -161,6 +175,13 @@ async fn serve(outside: Arc<UdpSocket>, server: SocketAddr, up: Arc<Mutex<Way>>,
         };
         send_later(&up, inside.clone(), server, &packet[..bytes]);
     }
+}
+
+fn let_in(up: &Mutex<Way>, port: u16) -> bool {
+    let mut up = up.lock().unwrap();
+    let welcome = up.from.contains(&port);
+    up.counts.blocked += u64::from(!welcome);
+    welcome
 }
 
 async fn pass_back(
