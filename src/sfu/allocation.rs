@@ -18,6 +18,8 @@ const RISE_PERCENT: u64 = 85;
 const CALM: Duration = Duration::from_secs(2);
 /// The same after falls that soon followed a rise, which doubles it each time.
 const LONGEST_CALM: Duration = Duration::from_secs(6);
+/// A video is paused only when its smallest layer has not fitted for so long: estimates are wildest when they begin.
+const PAUSE_AFTER: Duration = Duration::from_secs(2);
 /// A fall so soon after a rise means that it rose too early.
 const TOO_EARLY: Duration = Duration::from_secs(5);
 /// While something is held back the network is tried for more so often.
@@ -91,13 +93,23 @@ pub struct Allocator<K> {
     rose: Option<MediaTime>,
     calm: Duration,
     probed: Option<MediaTime>,
+    /// Since when something that was sent does not fit at all.
+    starving: Option<MediaTime>,
     /// The best estimate lately, and since when.
     best: Option<(Bitrate, MediaTime)>,
 }
 
 impl<K> Default for Allocator<K> {
     fn default() -> Self {
-        Allocator { shares: Vec::new(), fell: None, rose: None, calm: CALM, probed: None, best: None }
+        Allocator {
+            shares: Vec::new(),
+            fell: None,
+            rose: None,
+            calm: CALM,
+            probed: None,
+            starving: None,
+            best: None,
+        }
     }
 }
 
@@ -130,6 +142,7 @@ impl<K: Copy + PartialEq> Allocator<K> {
         let budget = |percent: u64| capacity * percent / 100;
         let mut layers = vec![None; demands.len()];
         fill(&mut layers, demands, budget(KEEP_PERCENT), |index| limits[index]);
+        self.hold_lowest(&mut layers, &limits, demands, now);
         let fell = layers
             .iter()
             .zip(&limits)
@@ -147,6 +160,33 @@ impl<K: Copy + PartialEq> Allocator<K> {
         let share = |(demand, layer): (&Demand<K>, Option<Layer>)| Share { key: demand.key, layer };
         self.shares = demands.iter().zip(layers).map(share).collect();
         &self.shares
+    }
+
+    /// What would be paused goes on in its smallest layer for a while.
+    fn hold_lowest(
+        &mut self,
+        layers: &mut [Option<Layer>],
+        limits: &[Option<Layer>],
+        demands: &[Demand<K>],
+        now: MediaTime,
+    ) {
+        let sent = |key| self.share(key).is_some_and(|layer| layer.is_some());
+        let starves: Vec<bool> = layers
+            .iter()
+            .zip(limits)
+            .zip(demands)
+            .map(|((layer, limit), demand)| layer.is_none() && limit.is_some() && sent(demand.key))
+            .collect();
+        let since = starves.contains(&true).then(|| self.starving.unwrap_or(now));
+        self.starving = since;
+        if since.is_none_or(|since| now.since(since) >= PAUSE_AFTER) {
+            return;
+        }
+        for ((layer, demand), _) in
+            layers.iter_mut().zip(demands).zip(starves).filter(|(_, starves)| *starves)
+        {
+            *layer = demand.lowest();
+        }
     }
 
     fn falls(&mut self, estimate: Bitrate, now: MediaTime) -> bool {
@@ -264,7 +304,9 @@ mod tests {
         assert_eq!(layer(3000, 15_100), Some(Layer::Half), "it rose too early the last time");
         assert_eq!(layer(1900, 17_100), Some(Layer::Half), "no room to spare");
         assert_eq!(layer(2100, 17_200), Some(Layer::Full));
-        assert_eq!(layer(50, 17_300), None);
+        assert_eq!(layer(50, 17_300), Some(Layer::Quarter), "not paused at once");
+        assert_eq!(layer(50, 19_200), Some(Layer::Quarter));
+        assert_eq!(layer(50, 19_300), None);
     }
 
     #[test]
