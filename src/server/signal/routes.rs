@@ -77,7 +77,12 @@ async fn connect(
 }
 
 /// Who comes, and what it says. A join request may come to `/rtc` too; to `/rtc/v1` it must.
-fn opening(signalling: &Signalling, headers: &HeaderMap, uri: &Uri, params: &Params) -> Result<Opening, Refused> {
+fn opening(
+    signalling: &Signalling,
+    headers: &HeaderMap,
+    uri: &Uri,
+    params: &Params,
+) -> Result<Opening, Refused> {
     let directory = signalling.handle.directory();
     let grant = directory.settled(authorize(&signalling.keys, headers, uri)?);
     directory.check(&grant.room).map_err(|refusal| (StatusCode::FORBIDDEN, refusal.to_string()))?;

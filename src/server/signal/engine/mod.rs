@@ -35,8 +35,8 @@ mod tests;
 
 use std::collections::HashMap;
 use std::mem::ManuallyDrop;
-use std::sync::{Arc, PoisonError, RwLock};
 use std::sync::mpsc::SyncSender;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use str0m::Event as RtcEvent;
