@@ -20,6 +20,10 @@ const CALM: Duration = Duration::from_secs(2);
 const LONGEST_CALM: Duration = Duration::from_secs(6);
 /// A video is paused only when its smallest layer has not fitted for so long: estimates are wildest when they begin.
 const PAUSE_AFTER: Duration = Duration::from_secs(2);
+/// A paused video is tried again after so long: while nothing is sent an estimate proves nothing and may never rise.
+const RETRY: Duration = Duration::from_secs(2);
+/// The same after tries that failed, each of which doubles it.
+const LONGEST_RETRY: Duration = Duration::from_secs(16);
 /// A fall so soon after a rise means that it rose too early.
 const TOO_EARLY: Duration = Duration::from_secs(5);
 /// While something is held back the network is tried for more so often.
@@ -95,6 +99,8 @@ pub struct Allocator<K> {
     probed: Option<MediaTime>,
     /// Since when something that was sent does not fit at all.
     starving: Option<MediaTime>,
+    /// When a video was paused last or tried again, and for how long it then waits.
+    paused: Option<(MediaTime, Duration)>,
     /// The best estimate lately, and since when.
     best: Option<(Bitrate, MediaTime)>,
 }
@@ -108,6 +114,7 @@ impl<K> Default for Allocator<K> {
             calm: CALM,
             probed: None,
             starving: None,
+            paused: None,
             best: None,
         }
     }
@@ -143,6 +150,7 @@ impl<K: Copy + PartialEq> Allocator<K> {
         let mut layers = vec![None; demands.len()];
         fill(&mut layers, demands, budget(KEEP_PERCENT), |index| limits[index]);
         self.hold_lowest(&mut layers, &limits, demands, now);
+        self.retry(&mut layers, demands, now);
         let fell = layers
             .iter()
             .zip(&limits)
@@ -186,6 +194,29 @@ impl<K: Copy + PartialEq> Allocator<K> {
             layers.iter_mut().zip(demands).zip(starves).filter(|(_, starves)| *starves)
         {
             *layer = demand.lowest();
+        }
+    }
+
+    /// Tries the first of the paused videos again, now and then; whether it fits is then seen from what becomes of the
+    /// estimate.
+    fn retry(&mut self, layers: &mut [Option<Layer>], demands: &[Demand<K>], now: MediaTime) {
+        let paused =
+            |(layer, demand): (&Option<Layer>, &Demand<K>)| layer.is_none() && demand.lowest().is_some();
+        let Some(index) = layers.iter().zip(demands).position(paused) else {
+            // What has gone on for long enough was no try that is about to fail.
+            self.paused = self.paused.filter(|(at, _)| now.since(*at) < LONGEST_RETRY);
+            return;
+        };
+        let was_sent = self.share(demands[index].key).is_some_and(|layer| layer.is_some());
+        let (at, wait) = match self.paused {
+            Some((_, wait)) if was_sent => *self.paused.insert((now, (wait * 2).min(LONGEST_RETRY))),
+            Some(waiting) => waiting,
+            None => *self.paused.insert((now, RETRY)),
+        };
+        if now.since(at) >= wait {
+            self.paused = Some((now, wait));
+            self.starving = Some(now);
+            layers[index] = demands[index].lowest();
         }
     }
 
@@ -307,6 +338,26 @@ mod tests {
         assert_eq!(layer(50, 17_300), Some(Layer::Quarter), "not paused at once");
         assert_eq!(layer(50, 19_200), Some(Layer::Quarter));
         assert_eq!(layer(50, 19_300), None);
+    }
+
+    #[test]
+    fn a_paused_video_is_tried_again_and_stays_when_the_estimate_does_not_fall() {
+        let mut allocator = Allocator::default();
+        let screen = [Demand { rates: [None, None, Some(900_000)], ..camera(1) }];
+        let mut layer = |kbps, ms| layers(allocator.allocate(Some(Bitrate::kbps(kbps)), &screen, at(ms)))[0];
+        let full = Some(Layer::Full);
+        assert_eq!(layer(1500, 0), full);
+        for (ms, sent) in [(100, full), (2_000, full), (2_100, None), (4_000, None), (4_100, full)] {
+            assert_eq!(layer(300, ms), sent, "{ms} ms");
+        }
+        // Less and less gets through: it is paused again, and the next try is later.
+        let worse = [(300, 5_000, full), (200, 5_500, full), (200, 7_400, full), (200, 7_500, None)];
+        for (kbps, ms, sent) in worse.into_iter().chain([(200, 11_400, None), (200, 11_500, full)]) {
+            assert_eq!(layer(kbps, ms), sent, "{ms} ms");
+        }
+        for ms in (11_600..40_000).step_by(100) {
+            assert_eq!(layer(210, ms), full, "{ms} ms: it does not fall, so it fits");
+        }
     }
 
     #[test]
