@@ -267,10 +267,15 @@ fn fill<K>(
 ) {
     let spent: u64 = demands.iter().zip(layers.iter()).map(|(demand, layer)| demand.rate(*layer)).sum();
     let Some(mut left) = budget.checked_sub(spent) else { return };
-    for step in Layer::ALL {
+    // The smallest layer that there is may be the only one, and a large one.
+    for step in [None].into_iter().chain(Layer::ALL.map(Some)) {
         for (index, (demand, layer)) in demands.iter().zip(layers.iter_mut()).enumerate() {
             let Some(limit) = limit(index) else { continue };
-            let Some(next) = demand.above(*layer, limit.min(step)) else { continue };
+            let next = match step {
+                Some(step) => demand.above(*layer, limit.min(step)),
+                None => demand.lowest().filter(|lowest| layer.is_none() && *lowest <= limit),
+            };
+            let Some(next) = next else { continue };
             let more = demand.rate(Some(next)).saturating_sub(demand.rate(*layer));
             if let Some(rest) = left.checked_sub(more) {
                 (left, *layer) = (rest, Some(next));
