@@ -97,23 +97,6 @@ async fn at_a_bottleneck_the_layer_falls_and_comes_back_when_it_ends() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn where_not_even_the_smallest_layer_fits_video_pauses_and_the_voice_goes_on() {
-    let scene = Scene::new(2).await;
-    scene.until("the full layer", shows(FULL)).await;
-    scene.relay.downstream(bottleneck(130));
-    scene.until("told to be paused", |seen| seen.states.last().is_some_and(|(_, paused)| *paused)).await;
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    let (before, began) = (scene.subscriber.seen.lock().expect("seen").audio, scene.now());
-    tokio::time::sleep(Duration::from_secs(4)).await;
-    let (heard, spoken) =
-        (scene.subscriber.seen.lock().expect("seen").audio - before, (scene.now() - began) * 50 / FPS);
-    assert!(heard * 100 >= spoken * 90, "{heard} of {spoken} packets of sound");
-    scene.relay.downstream(Weather::default());
-    scene.until("told to go on", |seen| seen.states.last().is_some_and(|(_, paused)| !*paused)).await;
-    scene.until("the full layer again", shows(FULL)).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn five_percent_loss_and_jitter_are_repaired() {
     let scene = Scene::new(3).await;
     scene.until("the full layer", shows(FULL)).await;

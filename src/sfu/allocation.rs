@@ -18,13 +18,6 @@ const RISE_PERCENT: u64 = 85;
 const CALM: Duration = Duration::from_secs(2);
 /// The same after falls that soon followed a rise, which doubles it each time.
 const LONGEST_CALM: Duration = Duration::from_secs(6);
-/// A video is paused only when its smallest layer has not fitted for so long: estimates are wildest when they begin.
-const PAUSE_AFTER: Duration = Duration::from_secs(2);
-/// A paused video is tried again after so long: probing has had its chance, and where it cannot work (it repeats what
-/// was sent) the estimate would never rise. Not sooner, for the sound's sake.
-const RETRY: Duration = Duration::from_secs(8);
-/// The same after tries that failed, each of which doubles it.
-const LONGEST_RETRY: Duration = Duration::from_secs(60);
 /// A fall so soon after a rise means that it rose too early.
 const TOO_EARLY: Duration = Duration::from_secs(5);
 /// While something is held back the network is tried for more so often.
@@ -77,7 +70,7 @@ impl<K> Demand<K> {
 pub struct Share<K> {
     /// Which.
     pub key: K,
-    /// The largest layer that fits; None: not even the smallest does, it is paused.
+    /// The largest layer that fits, the smallest if none does; None: there is none to send.
     pub layer: Option<Layer>,
 }
 
@@ -98,26 +91,13 @@ pub struct Allocator<K> {
     rose: Option<MediaTime>,
     calm: Duration,
     probed: Option<MediaTime>,
-    /// Since when something that was sent does not fit at all.
-    starving: Option<MediaTime>,
-    /// When a video was paused last or tried again, and for how long it then waits.
-    paused: Option<(MediaTime, Duration)>,
     /// The best estimate lately, and since when.
     best: Option<(Bitrate, MediaTime)>,
 }
 
 impl<K> Default for Allocator<K> {
     fn default() -> Self {
-        Allocator {
-            shares: Vec::new(),
-            fell: None,
-            rose: None,
-            calm: CALM,
-            probed: None,
-            starving: None,
-            paused: None,
-            best: None,
-        }
+        Allocator { shares: Vec::new(), fell: None, rose: None, calm: CALM, probed: None, best: None }
     }
 }
 
@@ -150,8 +130,11 @@ impl<K: Copy + PartialEq> Allocator<K> {
         let budget = |percent: u64| capacity * percent / 100;
         let mut layers = vec![None; demands.len()];
         fill(&mut layers, demands, budget(KEEP_PERCENT), |index| limits[index]);
-        self.hold_lowest(&mut layers, &limits, demands, now);
-        self.retry(&mut layers, demands, now);
+        // Estimates are wild when they begin and on busy machines, and where nothing is sent they never rise again: the
+        // smallest layer is always sent.
+        for (layer, demand) in layers.iter_mut().zip(demands) {
+            *layer = layer.or(demand.lowest());
+        }
         let fell = layers
             .iter()
             .zip(&limits)
@@ -169,52 +152,6 @@ impl<K: Copy + PartialEq> Allocator<K> {
         let share = |(demand, layer): (&Demand<K>, Option<Layer>)| Share { key: demand.key, layer };
         self.shares = demands.iter().zip(layers).map(share).collect();
         &self.shares
-    }
-
-    /// What would be paused goes on in its smallest layer for a while, and what is new begins so: an estimate that
-    /// was never put to the test proves nothing.
-    fn hold_lowest(
-        &mut self,
-        layers: &mut [Option<Layer>],
-        limits: &[Option<Layer>],
-        demands: &[Demand<K>],
-        now: MediaTime,
-    ) {
-        let starves: Vec<bool> =
-            layers.iter().zip(limits).map(|(layer, limit)| layer.is_none() && limit.is_some()).collect();
-        let since = starves.contains(&true).then(|| self.starving.unwrap_or(now));
-        self.starving = since;
-        if since.is_none_or(|since| now.since(since) >= PAUSE_AFTER) {
-            return;
-        }
-        for ((layer, demand), _) in
-            layers.iter_mut().zip(demands).zip(starves).filter(|(_, starves)| *starves)
-        {
-            *layer = demand.lowest();
-        }
-    }
-
-    /// Tries the first of the paused videos again, now and then; whether it fits is then seen from what becomes of the
-    /// estimate.
-    fn retry(&mut self, layers: &mut [Option<Layer>], demands: &[Demand<K>], now: MediaTime) {
-        let paused =
-            |(layer, demand): (&Option<Layer>, &Demand<K>)| layer.is_none() && demand.lowest().is_some();
-        let Some(index) = layers.iter().zip(demands).position(paused) else {
-            // What has gone on for long enough was no try that is about to fail.
-            self.paused = self.paused.filter(|(at, _)| now.since(*at) < LONGEST_RETRY);
-            return;
-        };
-        let was_sent = self.share(demands[index].key).is_some_and(|layer| layer.is_some());
-        let (at, wait) = match self.paused {
-            Some((_, wait)) if was_sent => *self.paused.insert((now, (wait * 2).min(LONGEST_RETRY))),
-            Some(waiting) => waiting,
-            None => *self.paused.insert((now, RETRY)),
-        };
-        if now.since(at) >= wait {
-            self.paused = Some((now, wait));
-            self.starving = Some(now);
-            layers[index] = demands[index].lowest();
-        }
     }
 
     fn falls(&mut self, estimate: Bitrate, now: MediaTime) -> bool {
@@ -305,7 +242,7 @@ mod tests {
 
     #[test]
     fn everyone_gets_the_smallest_before_anyone_gets_more() {
-        // After a fall, and long enough for a pause.
+        // After a fall.
         let allocate = |kbps, demands: &[Demand<u8>]| {
             let mut allocator = Allocator::default();
             for (kbps, ms) in [(10_000, 0), (kbps, 1000), (kbps, 3000)] {
@@ -318,8 +255,7 @@ mod tests {
         assert_eq!(allocate(6500, &three), [full, full, full]);
         assert_eq!(allocate(3300, &three), [full, half, half]);
         assert_eq!(allocate(1000, &three), [half, quarter, quarter]);
-        assert_eq!(allocate(330, &three), [quarter, quarter, None]);
-        assert_eq!(allocate(100, &three), [None; 3]);
+        assert_eq!(allocate(100, &three), [quarter; 3]);
         let small = Demand { wanted: Layer::Quarter, ..camera(2) };
         assert_eq!(allocate(6500, &[small]), [quarter], "never more than wanted");
         let screen = Demand { rates: [None, None, Some(900_000)], ..camera(4) };
@@ -340,38 +276,17 @@ mod tests {
         assert_eq!(layer(3000, 15_100), Some(Layer::Half), "it rose too early the last time");
         assert_eq!(layer(1900, 17_100), Some(Layer::Half), "no room to spare");
         assert_eq!(layer(2100, 17_200), Some(Layer::Full));
-        assert_eq!(layer(50, 17_300), Some(Layer::Quarter), "not paused at once");
-        assert_eq!(layer(50, 19_200), Some(Layer::Quarter));
-        assert_eq!(layer(50, 19_300), None);
+        assert_eq!(layer(50, 17_300), Some(Layer::Quarter), "never paused");
+        assert_eq!(layer(50, 21_300), Some(Layer::Quarter));
     }
 
     #[test]
-    fn a_new_video_is_tried_though_an_estimate_that_nothing_has_tested_says_it_does_not_fit() {
+    fn the_smallest_layer_is_sent_whatever_the_estimate_says() {
         let mut allocator = Allocator::default();
         let screen = [Demand { rates: [None, None, Some(900_000)], ..camera(1) }];
-        for ms in (0..30_000).step_by(100) {
-            let share = layers(allocator.allocate(Some(Bitrate::kbps(300)), &screen, at(ms)));
-            assert_eq!(share, [Some(Layer::Full)], "{ms} ms");
-        }
-    }
-
-    #[test]
-    fn a_paused_video_is_tried_again_and_stays_when_the_estimate_does_not_fall() {
-        let mut allocator = Allocator::default();
-        let screen = [Demand { rates: [None, None, Some(900_000)], ..camera(1) }];
-        let mut layer = |kbps, ms| layers(allocator.allocate(Some(Bitrate::kbps(kbps)), &screen, at(ms)))[0];
-        let full = Some(Layer::Full);
-        assert_eq!(layer(1500, 0), full);
-        for (ms, sent) in [(100, full), (2_000, full), (2_100, None), (10_000, None), (10_100, full)] {
-            assert_eq!(layer(300, ms), sent, "{ms} ms");
-        }
-        // Less and less gets through: it is paused again, and the next try is later.
-        let worse = [(300, 11_000, full), (200, 11_500, full), (200, 13_400, full), (200, 13_500, None)];
-        for (kbps, ms, sent) in worse.into_iter().chain([(200, 29_400, None), (200, 29_500, full)]) {
-            assert_eq!(layer(kbps, ms), sent, "{ms} ms");
-        }
-        for ms in (29_600..60_000).step_by(100) {
-            assert_eq!(layer(210, ms), full, "{ms} ms: it does not fall, so it fits");
+        for (step, kbps) in [300, 200, 100, 50, 0].into_iter().cycle().take(300).enumerate() {
+            let share = layers(allocator.allocate(Some(Bitrate::kbps(kbps)), &screen, at(step as u64 * 100)));
+            assert_eq!(share, [Some(Layer::Full)], "step {step}");
         }
     }
 
