@@ -29,8 +29,8 @@ pub struct Subscriber<T> {
     pub to: T,
     /// What it asked for.
     pub wish: Wish,
-    /// The largest layer that its bandwidth allows; None: paused, not even the smallest fits.
-    pub ceiling: Option<Layer>,
+    /// The largest layer that its bandwidth allows; means nothing for a track of one layer.
+    pub ceiling: Layer,
     /// Its connection is up and the track negotiated: packets can be sent.
     pub ready: bool,
     forwarder: Forwarder,
@@ -128,7 +128,7 @@ impl<T: PartialEq> Route<T> {
     /// Adds a subscriber, not ready yet. An equal one is replaced.
     pub fn subscribe(&mut self, to: T, wish: Wish) {
         self.subscribers.retain(|subscriber| subscriber.to != to);
-        let (ceiling, forwarder) = (Some(Layer::Full), Forwarder::new(self.rate));
+        let (ceiling, forwarder) = (Layer::Full, Forwarder::new(self.rate));
         self.subscribers.push(Subscriber { to, wish, ceiling, ready: false, forwarder });
     }
 
@@ -209,11 +209,8 @@ impl<T: PartialEq> Route<T> {
         let ask = self.asked.is_none_or(|at| now.since(at) >= ASK_AGAIN);
         for subscriber in &mut self.subscribers {
             let wanted = wanted(subscriber, self.simulcast, &self.sizes);
-            let allowed = if self.simulcast {
-                wanted.and_then(|layer| Some(layer.min(subscriber.ceiling?)))
-            } else {
-                wanted.filter(|_| subscriber.ceiling.is_some())
-            };
+            let allowed =
+                if self.simulcast { wanted.map(|layer| layer.min(subscriber.ceiling)) } else { wanted };
             let target = allowed.filter(|_| subscriber.ready).map(|layer| layer::available(layer, live));
             let waited = subscriber.forwarder.waits_for();
             subscriber.forwarder.set_target(target);
@@ -251,7 +248,7 @@ impl<T: PartialEq> Route<T> {
         let mut watched = [false; 3];
         for subscriber in &self.subscribers {
             let wanted = wanted(subscriber, self.simulcast, &self.sizes);
-            let Some(wanted) = wanted.and_then(|layer| Some(layer.min(subscriber.ceiling?))) else {
+            let Some(wanted) = wanted.map(|layer| layer.min(subscriber.ceiling)) else {
                 continue;
             };
             watched[wanted.index()] = true;

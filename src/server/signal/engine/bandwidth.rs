@@ -2,10 +2,8 @@
 
 use std::collections::HashMap;
 
-use livekit_protocol as proto;
-use proto::signal_response::Message as Response;
 use str0m::bwe::BweKind;
-use tracing::{debug, info, trace};
+use tracing::{debug, trace};
 
 use super::Engine;
 use crate::base::units::Bitrate;
@@ -29,9 +27,8 @@ pub(super) struct Bandwidth {
     remb: Option<Bitrate>,
     allocator: Allocator<u64>,
     told: Option<Bitrate>,
-    /// Some video is sent in a smaller layer than fits its size; some is not sent at all.
+    /// Some video is sent in a smaller layer than fits its size.
     pub reduced: bool,
-    pub paused: bool,
 }
 
 impl Bandwidth {
@@ -41,9 +38,7 @@ impl Bandwidth {
     }
 
     fn held_back(&mut self, demands: &[Demand<u64>], shares: &[Share<u64>]) {
-        let pairs = || demands.iter().zip(shares);
-        self.paused = shares.iter().any(|share| share.layer.is_none());
-        self.reduced = pairs().any(|(demand, share)| share.layer < demand.best());
+        self.reduced = demands.iter().zip(shares).any(|(demand, share)| share.layer < demand.best());
     }
 
     fn learn(&mut self, kind: &BweKind) {
@@ -84,9 +79,9 @@ impl Engine {
     /// Shares every subscriber's bandwidth anew among the videos that it gets.
     pub(super) fn share_bandwidth(&mut self) {
         for (key, load) in self.loads() {
-            let (shares, paused) = self.share_of(key, load);
-            self.apply(key, &shares);
-            self.tell_paused(key, &paused);
+            for share in self.share_of(key, load) {
+                self.apply(key, share);
+            }
         }
     }
 
@@ -106,9 +101,8 @@ impl Engine {
         loads
     }
 
-    /// The new shares, and the tracks that are paused or go on now.
-    fn share_of(&mut self, key: MemberKey, mut load: Load) -> (Vec<Share<u64>>, Vec<(u64, bool)>) {
-        let Some(member) = self.members.get_mut(&key) else { return Default::default() };
+    fn share_of(&mut self, key: MemberKey, mut load: Load) -> Vec<Share<u64>> {
+        let Some(member) = self.members.get_mut(&key) else { return Vec::new() };
         load.videos.sort_by_key(|(camera, demand)| (*camera, demand.key));
         let demands: Vec<Demand<u64>> = load.videos.into_iter().map(|(_, demand)| demand).collect();
         let audio = load.audio_tracks.min(AUDIO_TRACKS) * AUDIO_BPS;
@@ -122,49 +116,15 @@ impl Engine {
             bandwidth.told = Some(target.desired);
             self.endpoints.look_for(member.subscriber.key, target.desired);
         }
-        let was = |track: u64| {
-            let route = self.tracks.get(&track).map(|track| &track.route)?;
-            route.subscribers().iter().find(|subscriber| subscriber.to.member == key)?.ceiling
-        };
-        let changed = shares.iter().filter(|share| was(share.key) != share.layer);
-        let paused = changed
-            .inspect(|share| {
-                let (identity, estimate) = (&member.identity, known.map(Bitrate::as_bps));
-                debug!(identity, track = share.key, estimate, layer = ?share.layer, "another layer fits");
-            })
-            .filter(|share| was(share.key).is_none() != share.layer.is_none())
-            .map(|share| (share.key, share.layer.is_none()))
-            .collect();
-        (shares, paused)
+        shares
     }
 
-    fn apply(&mut self, key: MemberKey, shares: &[Share<u64>]) {
-        for share in shares {
-            let Some(track) = self.tracks.get_mut(&share.key) else { continue };
-            if let Some(subscriber) = track.route.subscriber_mut(|to| to.member == key) {
-                subscriber.ceiling = share.layer;
-            }
+    fn apply(&mut self, key: MemberKey, share: Share<u64>) {
+        let (Some(track), Some(layer)) = (self.tracks.get_mut(&share.key), share.layer) else { return };
+        let Some(subscriber) = track.route.subscriber_mut(|to| to.member == key) else { return };
+        if subscriber.ceiling != layer {
+            debug!(?key, track = track.sid, ?layer, "another layer fits");
+            subscriber.ceiling = layer;
         }
-    }
-
-    fn tell_paused(&mut self, key: MemberKey, changes: &[(u64, bool)]) {
-        let Some(member) = self.members.get_mut(&key).filter(|_| !changes.is_empty()) else { return };
-        let state = |paused| match paused {
-            true => proto::StreamState::Paused,
-            false => proto::StreamState::Active,
-        };
-        let stream_states = changes
-            .iter()
-            .filter_map(|(track, paused)| {
-                let track = self.tracks.get(track)?;
-                info!(identity = member.identity, track = track.sid, paused, "a video for want of bandwidth");
-                Some(proto::StreamStateInfo {
-                    participant_sid: track.publisher_sid.clone(),
-                    track_sid: track.sid.clone(),
-                    state: state(*paused) as i32,
-                })
-            })
-            .collect();
-        member.send(Response::StreamStateUpdate(proto::StreamStateUpdate { stream_states }));
     }
 }

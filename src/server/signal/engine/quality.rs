@@ -58,8 +58,8 @@ impl Engine {
             });
             let Member { quality, bandwidth, .. } = member;
             quality.judged = Some(now);
-            let (reduced, paused) = (bandwidth.reduced, bandwidth.paused);
-            let observed = Observed { lost, reduced, paused, ..std::mem::take(&mut quality.observed) };
+            let reduced = bandwidth.reduced;
+            let observed = Observed { lost, reduced, ..std::mem::take(&mut quality.observed) };
             if let Some(quality) = quality.meter.observe(&observed) {
                 changed.push((member.key, member.room.clone(), info(&member.sid, quality)));
             }
