@@ -43,3 +43,5 @@ pub mod store;
 pub mod config;
 pub mod ctl;
 pub mod daemon;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;

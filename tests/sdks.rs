@@ -1,4 +1,5 @@
 //! The three unmodified SDKs (JS in Chromium, Python, Node) and the box in one room: each publishes and gets all others.
+//! The same on our server and on livekit-server. `benches/sdks.py` has them meet for a minute and prints the figures.
 // Real processes take real time, and a test that cannot go on may panic.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used)]
 
@@ -9,15 +10,18 @@ mod rooms;
 use std::process::Stdio;
 use std::time::Duration;
 
-use interop::Box_;
+use interop::proxy::room_service;
+use interop::{Box_, LiveKit, signed, token};
 use livekit_protocol as proto;
 use roomd::participant::TokenSource;
-use roomd::room::Grant;
 use rooms::{RoomServer, tool};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
+const ROOM: &str = "hall";
+/// Three SDKs are load enough for a machine.
+static ONE_AT_A_TIME: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 /// How long an actor may take for one word.
 const MOMENT: Duration = Duration::from_secs(40);
 /// Pictures that each sends to be counted, ten a second.
@@ -94,35 +98,107 @@ fn others(identity: &str, with_box: bool) -> Vec<&'static str> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn three_sdks_and_the_box_see_hear_tell_call_mute_and_lose_each_other() {
+async fn three_sdks_and_the_box_see_hear_tell_call_share_mute_and_lose_each_other_on_our_server() {
+    let server = RoomServer::start().await;
+    meet(server.address.port()).await;
+}
+
+/// Our server is held to what it does here.
+#[tokio::test(flavor = "multi_thread")]
+async fn three_sdks_and_the_box_see_hear_tell_call_share_mute_and_lose_each_other_on_livekit_server() {
+    let Some(server) = LiveKit::start().await else { return };
+    meet(server.port).await;
+}
+
+/// All of it, on whichever server listens at `port`: nothing here knows which.
+async fn meet(port: u16) {
+    let _turn = ONE_AT_A_TIME.lock().await;
     let Some(python) = tool("ROOMD_TEST_PYTHON", "a Python with livekit and numpy") else { return };
     if tool("ROOMD_TEST_NODE_MODULES", "modules with playwright-core, livekit-client and rtc-node").is_none()
     {
         return;
     }
-    let server = RoomServer::start().await;
-    let tokens = ["js", "python", "node"].map(|identity| server.token("hall", identity));
-    let box_token = server.token("hall", "box");
-    let the_box =
-        Box_::join(server.ws_url(), TokenSource::new(move || std::future::ready(Ok(box_token.clone()))));
+    let (http, ws) = (format!("http://127.0.0.1:{port}"), format!("ws://127.0.0.1:{port}"));
+    let the_box = Box_::join(ws.clone(), TokenSource::fixed(token("box", ROOM, 3600)));
     the_box.until_joined().await;
-    let (http, ws) = (server.http_url(), server.ws_url());
-    let [a, b, c] = &tokens;
+    let [a, b, c] = ["js", "python", "node"].map(viewer_token);
     let joined = tokio::join!(
-        Actor::join("js", "node", "browser/actor.mjs", &http, a),
-        Actor::join("python", &python, "interop/actor.py", &ws, b),
-        Actor::join("node", "node", "interop/actor.mjs", &ws, c),
+        Actor::join("js", "node", "browser/actor.mjs", &http, &a),
+        Actor::join("python", &python, "interop/actor.py", &ws, &b),
+        Actor::join("node", "node", "interop/actor.mjs", &ws, &c),
     );
     let mut actors: [Actor; 3] = joined.into();
-    all(&mut actors, &json!(["publish"])).await;
 
+    viewers_publish_once_they_are_promoted(port, &mut actors).await;
     everyone_decodes_what_everyone_sends(&mut actors).await;
     everyone_is_told_and_answers(&mut actors).await;
-    mutes_and_departures_are_seen(&server, &mut actors).await;
+    everyone_sees_everyones_screen(&mut actors).await;
+    mutes_and_departures_are_seen(port, &mut actors).await;
     for actor in &mut actors {
         let _ = actor.input.write_all(b"[\"quit\"]\n").await;
     }
     let _ = the_box.leave().await;
+}
+
+/// A token to watch and write, but not to publish.
+fn viewer_token(identity: &str) -> String {
+    let video = json!({"room": ROOM, "roomJoin": true, "canPublish": false});
+    signed(json!({"sub": identity, "video": video}), 3600)
+}
+
+/// Asks the server's RoomService, as any app server does.
+async fn order(port: u16, method: &str, mut body: Value) -> Value {
+    body["room"] = json!(ROOM);
+    room_service(port, ROOM, method, body).await
+}
+
+async fn allow(port: u16, identity: &str, publish: bool) {
+    let permission = json!({"canSubscribe": true, "canPublishData": true, "canPublish": publish});
+    order(port, "UpdateParticipant", json!({"identity": identity, "permission": permission})).await;
+}
+
+async fn viewers_publish_once_they_are_promoted(port: u16, actors: &mut [Actor; 3]) {
+    let answers = all(actors, &json!(["publish"])).await;
+    for (actor, refused) in actors.iter().zip(answers) {
+        assert!(refused["refused"].is_string(), "{} may publish: {refused}", actor.identity);
+    }
+    for actor in actors.iter_mut() {
+        assert_eq!(actor.tell(json!(["seen"])).await["tracks"], json!(["box camera", "box microphone"]));
+        allow(port, actor.identity, true).await;
+    }
+    for actor in actors.iter_mut() {
+        // A client hears of its promotion a moment later.
+        actor.until("it may publish", "publish", |answer| answer["refused"].is_null()).await;
+    }
+    for actor in actors.iter_mut() {
+        let wanted = tracks(&others(actor.identity, true), &["camera", "microphone"]);
+        actor.until("all are on stage", "seen", |seen| seen["tracks"] == json!(wanted)).await;
+    }
+}
+
+/// `anna camera`, `anna microphone`, `bert camera`, …
+fn tracks(identities: &[&str], sources: &[&str]) -> Vec<String> {
+    identities.iter().flat_map(|who| sources.iter().map(move |source| format!("{who} {source}"))).collect()
+}
+
+async fn everyone_sees_everyones_screen(actors: &mut [Actor; 3]) {
+    for index in 0..actors.len() {
+        let sharing = actors[index].identity;
+        let track = json!(format!("{sharing} screen"));
+        actors[index].tell(json!(["share"])).await;
+        for actor in actors.iter_mut().filter(|actor| actor.identity != sharing) {
+            actor.until("the screen is seen", "stats", |stats| count(&stats["screens"][sharing]) > 0).await;
+            assert!(has(&actor.tell(json!(["seen"])).await["tracks"], &track), "{}", actor.identity);
+        }
+        actors[index].tell(json!(["unshare"])).await;
+        for actor in actors.iter_mut().filter(|actor| actor.identity != sharing) {
+            actor.until("the screen is gone", "seen", |seen| !has(&seen["tracks"], &track)).await;
+        }
+    }
+}
+
+fn has(list: &Value, item: &Value) -> bool {
+    list.as_array().is_some_and(|list| list.contains(item))
 }
 
 async fn everyone_decodes_what_everyone_sends(actors: &mut [Actor; 3]) {
@@ -184,36 +260,36 @@ async fn everyone_is_told_and_answers(actors: &mut [Actor; 3]) {
     }
 }
 
-async fn mutes_and_departures_are_seen(server: &RoomServer, actors: &mut [Actor; 3]) {
-    let moderator = Grant { room: "hall".into(), room_admin: true, ..Grant::default() };
+async fn mutes_and_departures_are_seen(port: u16, actors: &mut [Actor; 3]) {
     let [js, python, node] = actors;
     js.tell(json!(["mute"])).await;
     python.tell(json!(["mute"])).await;
     // The Node SDK has no mute of its own: a moderator does it.
-    let info = server.handle.get_participant(moderator.clone(), "hall".into(), "node".into()).await.unwrap();
-    let microphone = info.tracks.iter().find(|track| track.r#type == proto::TrackType::Audio as i32).unwrap();
-    let mute = proto::MuteRoomTrackRequest {
-        room: "hall".into(),
-        identity: "node".into(),
-        track_sid: microphone.sid.clone(),
-        muted: true,
-    };
-    server.handle.mute_track(moderator.clone(), mute).await.unwrap();
+    let info = order(port, "GetParticipant", json!({"identity": "node"})).await;
+    let published = info["tracks"].as_array().unwrap();
+    let microphone = published.iter().find(|track| track["name"] == "microphone").unwrap();
+    let mute = json!({"identity": "node", "track_sid": microphone["sid"], "muted": true});
+    order(port, "MutePublishedTrack", mute).await;
     for actor in [&mut *js, &mut *python, &mut *node] {
-        let sees = |seen: &Value| {
-            others(actor.identity, false)
-                .iter()
-                .all(|o| seen["muted"].as_array().unwrap().contains(&json!(o)))
-        };
+        let others = others(actor.identity, false);
+        let sees = |seen: &Value| others.iter().all(|other| has(&seen["muted"], &json!(other)));
         actor.until("the others are muted", "seen", sees).await;
     }
-    server.handle.remove_participant(moderator.clone(), "hall".into(), "node".into()).await.unwrap();
+    // Back from the stage.
+    allow(port, "python", false).await;
+    let wanted = [("js", ["box", "node"]), ("node", ["box", "js"])];
+    for (actor, (identity, others)) in [&mut *js, &mut *node].into_iter().zip(wanted) {
+        assert_eq!(actor.identity, identity);
+        let wanted = json!(tracks(&others, &["camera", "microphone"]));
+        actor.until("one is a viewer again", "seen", |seen| seen["tracks"] == wanted).await;
+    }
+    order(port, "RemoveParticipant", json!({"identity": "node"})).await;
     let removed = proto::DisconnectReason::ParticipantRemoved as i32;
     node.until("it is removed", "seen", |seen| seen["reason"] == removed).await;
     for actor in [&mut *js, &mut *python] {
         actor.until("the other is removed", "seen", |seen| seen["left"] == json!(["node"])).await;
     }
-    server.handle.delete_room(moderator, "hall".into()).await.unwrap();
+    order(port, "DeleteRoom", json!({})).await;
     let deleted = proto::DisconnectReason::RoomDeleted as i32;
     for actor in [js, python] {
         actor.until("the room has ended", "seen", |seen| seen["reason"] == deleted).await;

@@ -47,11 +47,23 @@ pub fn load(file: Option<&Path>, environment: &Environment) -> Result<Settings, 
     add_dir(&mut reader, &Path::new(&state_dir).join("conf.d"));
     add_environment(&mut reader, environment);
     let credentials = environment.0.get("CREDENTIALS_DIRECTORY").map(PathBuf::from);
-    let settings = resolve::settings(&mut reader, credentials.as_deref());
+    settings(reader, credentials.as_deref())
+}
+
+fn settings(mut reader: Reader, credentials: Option<&Path>) -> Result<Settings, ConfigError> {
+    let settings = resolve::settings(&mut reader, credentials);
     match reader.finish() {
         problems if problems.is_empty() => Ok(settings),
         problems => Err(ConfigError(problems)),
     }
+}
+
+/// Checks the text of one file as [`load`] does, and reads nothing else.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn check(text: &str) -> Result<Settings, ConfigError> {
+    let mut reader = Reader::default();
+    add_text(&mut reader, "text", text);
+    settings(reader, None)
 }
 
 /// Lays every `*.toml` of `dir` over what is there, in the order of their names; a missing directory is empty.
@@ -67,24 +79,32 @@ fn add_dir(reader: &mut Reader, dir: &Path) {
 
 fn add_file(reader: &mut Reader, path: &Path) {
     let origin = path.display().to_string();
-    let problem = |message: String| Problem { origin: origin.clone(), key: String::new(), message };
-    let text = match std::fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(error) => return reader.problem(problem(format!("cannot be read: {error}"))),
-    };
+    match std::fs::read_to_string(path) {
+        Ok(text) => add_text(reader, &origin, &text),
+        Err(error) => {
+            let message = format!("cannot be read: {error}");
+            reader.problem(Problem { origin, key: String::new(), message });
+        }
+    }
+}
+
+fn add_text(reader: &mut Reader, origin: &str, text: &str) {
     let table = match text.parse::<Table>() {
         Ok(table) => table,
-        Err(error) => return reader.problem(problem(format!("is not TOML: {}", error.message()))),
+        Err(error) => {
+            let message = format!("is not TOML: {}", error.message());
+            return reader.problem(Problem { origin: origin.to_owned(), key: String::new(), message });
+        }
     };
     for (section, value) in table {
         match value {
             Value::Table(keys) => {
                 for (key, value) in keys {
-                    reader.set(&section, &key, value, Origin::File(origin.clone()));
+                    reader.set(&section, &key, value, Origin::File(origin.to_owned()));
                 }
             }
             other => reader.problem(Problem {
-                origin: origin.clone(),
+                origin: origin.to_owned(),
                 key: section,
                 message: format!("{} given, a section is expected ([box], [camera], ...)", other.type_str()),
             }),

@@ -9,6 +9,8 @@ mod reader;
 mod resolve;
 mod settings;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use layers::check;
 pub use layers::{Environment, load};
 pub use problem::{ConfigError, Problem};
 pub use settings::{

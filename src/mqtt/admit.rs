@@ -105,6 +105,22 @@ fn judge(
     Ok((command, issuer.to_owned(), Duration::from_secs(u64::from(expiry_s))))
 }
 
+/// A message of `topic` and `payload` that has everything else, from an asker named by the payload too.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn judge_any(topics: &Topics, topic: &str, payload: &[u8]) {
+    let text = String::from_utf8_lossy(payload);
+    let message = Message {
+        topic: topic.to_owned(),
+        payload: Bytes::copy_from_slice(payload),
+        expiry_s: Some(10),
+        response_topic: topics.response("app").ok(),
+        correlation: Some(Bytes::copy_from_slice(topic.as_bytes())),
+        ..Message::default()
+    };
+    let _ = admit(topics, &[], &message);
+    let _ = admit(topics, &[], &Message { response_topic: Some(text.into_owned()), ..message });
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -21,6 +21,8 @@ mod session;
 mod tls;
 mod watchdog;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use admit::judge_any as judge;
 pub use bridge::{BridgeStatus, Connection, run};
 pub use client::Requester;
 pub use config::{Access, Config, Endpoint};

@@ -11,6 +11,8 @@ mod publish;
 mod receive;
 mod roster;
 mod run;
+#[cfg(any(test, fuzzing))]
+mod script;
 mod session;
 mod uplink;
 
@@ -26,6 +28,8 @@ use crate::rtc::signal::tls::TlsError;
 use crate::rtc::signal::url::UrlError;
 
 pub use run::run;
+#[cfg(any(test, fuzzing))]
+pub(crate) use script::listen;
 
 /// Why no token could be had.
 pub type TokenError = Box<dyn std::error::Error + Send + Sync>;

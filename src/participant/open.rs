@@ -85,7 +85,7 @@ pub(super) async fn resume(server: Server, sid: String, token: String) -> Result
 }
 
 /// When a token expires (RFC 7519 §4.1.4), unchecked; None where that cannot be read.
-fn expiry(token: &str) -> Option<SystemTime> {
+pub(super) fn expiry(token: &str) -> Option<SystemTime> {
     #[derive(serde::Deserialize)]
     struct Claims {
         exp: u64,

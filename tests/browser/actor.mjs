@@ -16,52 +16,67 @@ try {
     room.on(RoomEvent.ParticipantDisconnected, (participant) => left.push(participant.identity));
     room.on(RoomEvent.Disconnected, (why) => { reason = why; });
     const local = room.localParticipant;
+    const h264 = { videoCodec: "h264", backupCodec: false, simulcast: false };
     window.words = {
-      async publish() {
-        canvas = Object.assign(document.createElement("canvas"), { width: 320, height: 180 });
-        canvas.getContext("2d").fillRect(0, 0, 320, 180);
+      async publish(width = 320, height = 180) {
+        canvas = Object.assign(document.createElement("canvas"), { width, height });
+        canvas.getContext("2d").fillRect(0, 0, width, height);
         // A picture goes out when it is asked for, and only then: so that they can be counted.
         camera = canvas.captureStream(0).getVideoTracks()[0];
-        await local.publishTrack(camera, { name: "camera", source: "camera", videoCodec: "h264", simulcast: false });
+        try {
+          await local.publishTrack(camera, { name: "camera", source: "camera", ...h264 });
+        } catch (error) {
+          return { refused: error.message };
+        }
         await local.setMicrophoneEnabled(true);
         room.registerRpcMethod("greet", async (call) =>
           `${local.identity} greets ${call.callerIdentity}: ${call.payload}`);
         return null;
       },
-      async frames(count) {
+      async frames(count, fps = 10) {
         const context = canvas.getContext("2d");
+        const { width, height } = canvas;
         for (let n = 0; n < count; n++) {
           context.fillStyle = `rgb(${(n * 3) % 256} 128 ${255 - (n * 3) % 256})`;
-          context.fillRect(0, 0, 320, 180);
+          context.fillRect(0, 0, width, height);
           context.fillStyle = "white";
-          context.fillRect((n * 8) % 320, 0, 8, 180);
+          context.fillRect((n * 8) % width, 0, 8, height);
           camera.requestFrame();
-          await new Promise((wake) => setTimeout(wake, 100));
+          await new Promise((wake) => setTimeout(wake, 1000 / fps));
         }
-        return count;
+        return null;
       },
+      share: () => local.setScreenShareEnabled(true, {}, h264).then(() => null),
+      unshare: () => local.setScreenShareEnabled(false).then(() => null),
       async stats() {
-        const frames = {}, heard = {};
-        let sent = 0;
-        for (const report of (await local.getTrackPublication("camera").track.sender.getStats()).values()) {
-          if (report.type === "outbound-rtp") sent = report.framesSent;
+        const met = { sent: 0, frames: {}, screens: {}, freezes: {}, heard: {} };
+        for (const report of (await local.getTrackPublication("camera")?.track.sender.getStats())?.values() ?? []) {
+          if (report.type === "outbound-rtp") met.sent = report.framesSent;
         }
-        for (const participant of room.remoteParticipants.values()) {
-          for (const publication of participant.trackPublications.values()) {
-            for (const report of (await publication.track?.receiver.getStats())?.values() ?? []) {
+        for (const { identity, trackPublications } of room.remoteParticipants.values()) {
+          for (const { source, track } of trackPublications.values()) {
+            for (const report of (await track?.receiver.getStats())?.values() ?? []) {
               if (report.type !== "inbound-rtp") continue;
-              if (report.kind === "video") frames[participant.identity] = report.framesDecoded;
-              else heard[participant.identity] = Math.round(report.totalAudioEnergy * 1e6);
+              if (source === "camera") {
+                met.frames[identity] = report.framesDecoded;
+                met.freezes[identity] = report.freezeCount;
+              } else if (source === "screen_share") met.screens[identity] = report.framesDecoded;
+              else met.heard[identity] = Math.round(report.totalAudioEnergy * 1e6);
             }
           }
         }
-        return { sent, frames, heard };
+        return met;
       },
       say: (text) => local.publishData(new TextEncoder().encode(text), { reliable: true }).then(() => null),
       call: (destinationIdentity) => local.performRpc({ destinationIdentity, method: "greet", payload: "hello" }),
       mute: () => local.setMicrophoneEnabled(false).then(() => null),
-      seen: async () => ({ data: texts.toSorted(), muted: [...muted].sort(), left, reason,
-        others: [...room.remoteParticipants.keys()].sort() }),
+      async seen() {
+        const others = [...room.remoteParticipants.values()];
+        const tracks = others.flatMap(({ identity, trackPublications }) => [...trackPublications.values()]
+          .filter(({ track }) => track).map(({ source }) => `${identity} ${source.replace("_share", "")}`));
+        return { data: texts.toSorted(), muted: [...muted].sort(), left, reason, tracks: tracks.sort(),
+          others: others.map(({ identity }) => identity).sort() };
+      },
     };
   });
   console.log(JSON.stringify({ answer: "joined" }));

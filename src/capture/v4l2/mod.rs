@@ -20,6 +20,8 @@ mod system;
 
 pub use devices::{CameraFound, ControlFound, Devices, FormatFound, list};
 pub use driver::{Captured, Source, World, drive};
+#[cfg(any(test, fuzzing))]
+pub(crate) use encoded::CameraH264;
 pub use encoded::{Encoding, Unfit};
 pub use error::CameraError;
 pub use show::{Camera, Show, stall_after};

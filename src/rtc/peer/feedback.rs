@@ -235,5 +235,18 @@ impl Interceptor for Feedback {
     fn unbind_remote_stream(&mut self, _info: &StreamInfo) {}
 }
 
+/// RTCP that may hold reports, as a server sends it, after packets that it may be about.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn read_feedback(bytes: &[u8]) {
+    let (mut history, start) = (History::default(), crate::base::clock::now());
+    for index in 0..600 {
+        history.number(index % 4, start + Duration::from_millis(5) * index, 1000);
+    }
+    let Ok(compound) = rtc::rtcp::packet::unmarshal(&mut Bytes::copy_from_slice(bytes)) else { return };
+    for report in compound.iter().filter_map(|one| one.as_any().downcast_ref::<TransportLayerCc>()) {
+        assert!(history.report(report).len() <= 600);
+    }
+}
+
 #[cfg(test)]
 mod tests;

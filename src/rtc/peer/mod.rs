@@ -19,6 +19,8 @@ mod subscriber;
 
 use std::time::Instant;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use feedback::read_feedback;
 pub use publisher::{PublishedAudio, PublishedTracks, PublishedVideo, PublisherPeer};
 pub use receive::{RECEIVE_CAPACITY, ReceivedPacket};
 pub use sdp::{MediaSource, media_sources};

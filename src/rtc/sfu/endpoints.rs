@@ -197,6 +197,13 @@ impl Endpoints {
         true
     }
 
+    /// Gives a datagram to its connection as if the socket had received it.
+    #[cfg(any(test, fuzzing))]
+    pub fn deliver(&mut self, datagram: &Datagram<'_>, now: Instant) {
+        let Endpoints { sockets, connections, by_address, by_ufrag, events, traffic, .. } = self;
+        Desk { connections, by_address, by_ufrag, events, traffic }.deliver(datagram, sockets, now);
+    }
+
     /// Drives the connections whose time has come.
     pub fn expire(&mut self, now: Instant) {
         let Endpoints { sockets, connections, events, traffic, .. } = self;

@@ -18,5 +18,36 @@ pub struct Panicked;
 /// # Errors
 /// [`Panicked`].
 pub fn guard<T>(work: impl FnOnce() -> T) -> Result<T, Panicked> {
+    #[cfg(any(test, fuzzing))]
+    let _within = Within::enter();
     catch_unwind(AssertUnwindSafe(work)).map_err(|_| Panicked)
+}
+
+/// Whether this thread is within [`guard`]: fuzzing must tell a panic that is caught from one that is not.
+#[cfg(any(test, fuzzing))]
+pub fn is_guarded() -> bool {
+    GUARDS.get() > 0
+}
+
+#[cfg(any(test, fuzzing))]
+thread_local! {
+    static GUARDS: std::cell::Cell<u32> = const { std::cell::Cell::new(0) };
+}
+
+#[cfg(any(test, fuzzing))]
+struct Within;
+
+#[cfg(any(test, fuzzing))]
+impl Within {
+    fn enter() -> Within {
+        GUARDS.set(GUARDS.get() + 1);
+        Within
+    }
+}
+
+#[cfg(any(test, fuzzing))]
+impl Drop for Within {
+    fn drop(&mut self) {
+        GUARDS.set(GUARDS.get() - 1);
+    }
 }

@@ -69,7 +69,7 @@ mod tests {
         assert_eq!(decode("____"), Err(JoinRequestError::Undecodable("WrappedJoinRequest")));
         assert_eq!(decode(&wrap(0, vec![0xff])), Err(JoinRequestError::Undecodable("JoinRequest")));
         assert_eq!(decode(&wrap(7, Vec::new())), Err(JoinRequestError::Compression(7)));
-        assert_eq!(decode(&wrap(1, vec![1, 2])), Err(JoinRequestError::Gzip(GzipError::Format)));
+        assert_eq!(decode(&wrap(1, vec![1; 20])), Err(JoinRequestError::Gzip(GzipError::Malformed)));
     }
 
     proptest::proptest! {

@@ -43,6 +43,13 @@ pub fn routes(rooms: Handle, keys: Arc<Keys>, store: Store) -> Router {
         .with_state(Api { rooms, keys, store, rates: Arc::default() })
 }
 
+/// The body of a call, in every way in which one is read. `name` is a method of `RoomService`, or a query.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn read_any(name: &str, body: &[u8]) {
+    rest::read_any(name, body);
+    room_service::read_any(name, body);
+}
+
 /// Tells the room server of the rooms that app servers have made.
 ///
 /// # Errors

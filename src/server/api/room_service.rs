@@ -18,8 +18,10 @@ use livekit_protocol as proto;
 
 use super::Api;
 use super::twirp::{Call, Code, Error};
+#[cfg(any(test, fuzzing))]
+use crate::room::Grant;
 use crate::room::{Refusal, RoomOptions};
-use crate::server::signal::RpcFailure;
+use crate::server::signal::{Handle, RpcFailure};
 
 /// Largest data message, in bytes: what one message of a data channel may be.
 const DATA_BYTES: usize = 64_000;
@@ -39,52 +41,56 @@ pub(super) async fn serve(
     body: Body,
 ) -> Result<Response, Error> {
     let call = Call::read(&api, &parts, body).await?;
-    match method.as_str() {
-        "CreateRoom" => create_room(&api, &call).await,
-        "ListRooms" => list_rooms(&api, &call).await,
+    carry_out(&api.rooms, &method, &call).await
+}
+
+async fn carry_out(rooms: &Handle, method: &str, call: &Call) -> Result<Response, Error> {
+    match method {
+        "CreateRoom" => create_room(rooms, call).await,
+        "ListRooms" => list_rooms(rooms, call).await,
         "DeleteRoom" => {
             let request: proto::DeleteRoomRequest = call.request()?;
-            api.rooms.delete_room(call.grant.clone(), request.room).await?;
+            rooms.delete_room(call.grant.clone(), request.room).await?;
             call.answer(&proto::DeleteRoomResponse::default())
         }
         "UpdateRoomMetadata" => {
             let request = call.request()?;
-            call.answer(&api.rooms.update_room_metadata(call.grant.clone(), request).await?)
+            call.answer(&rooms.update_room_metadata(call.grant.clone(), request).await?)
         }
         "ListParticipants" => {
             let request: proto::ListParticipantsRequest = call.request()?;
-            let participants = api.rooms.list_participants(call.grant.clone(), request.room).await?;
+            let participants = rooms.list_participants(call.grant.clone(), request.room).await?;
             call.answer(&proto::ListParticipantsResponse { participants })
         }
         "GetParticipant" => {
             let request: proto::RoomParticipantIdentity = call.request()?;
             let (grant, room) = (call.grant.clone(), request.room);
-            call.answer(&api.rooms.get_participant(grant, room, request.identity).await?)
+            call.answer(&rooms.get_participant(grant, room, request.identity).await?)
         }
         "RemoveParticipant" => {
             let request: proto::RoomParticipantIdentity = call.request()?;
             let (grant, room) = (call.grant.clone(), request.room);
-            api.rooms.remove_participant(grant, room, request.identity).await?;
+            rooms.remove_participant(grant, room, request.identity).await?;
             call.answer(&proto::RemoveParticipantResponse::default())
         }
         "UpdateParticipant" => {
             let request = call.request()?;
-            call.answer(&api.rooms.update_participant(call.grant.clone(), request).await?)
+            call.answer(&rooms.update_participant(call.grant.clone(), request).await?)
         }
         "MutePublishedTrack" => {
             let request = call.request()?;
-            let track = Some(api.rooms.mute_track(call.grant.clone(), request).await?);
+            let track = Some(rooms.mute_track(call.grant.clone(), request).await?);
             call.answer(&proto::MuteRoomTrackResponse { track })
         }
         "UpdateSubscriptions" => {
             let request = call.request()?;
-            api.rooms.update_subscriptions(call.grant.clone(), request).await?;
+            rooms.update_subscriptions(call.grant.clone(), request).await?;
             call.answer(&proto::UpdateSubscriptionsResponse::default())
         }
-        "SendData" => send_data(&api, &call).await,
-        "PerformRpc" => perform_rpc(&api, &call).await,
-        "ForwardParticipant" => elsewhere(&call, &call.request::<proto::ForwardParticipantRequest>()?.room),
-        "MoveParticipant" => elsewhere(&call, &call.request::<proto::MoveParticipantRequest>()?.room),
+        "SendData" => send_data(rooms, call).await,
+        "PerformRpc" => perform_rpc(rooms, call).await,
+        "ForwardParticipant" => elsewhere(call, &call.request::<proto::ForwardParticipantRequest>()?.room),
+        "MoveParticipant" => elsewhere(call, &call.request::<proto::MoveParticipantRequest>()?.room),
         other => {
             let name: String = other.chars().take(64).collect();
             Err(Error::new(Code::BadRoute, format!("RoomService has no method {name:?}")))
@@ -92,7 +98,7 @@ pub(super) async fn serve(
     }
 }
 
-async fn create_room(api: &Api, call: &Call) -> Result<Response, Error> {
+async fn create_room(rooms: &Handle, call: &Call) -> Result<Response, Error> {
     let request: proto::CreateRoomRequest = call.request()?;
     if !call.grant.room_create {
         return Err(Error::new(Code::PermissionDenied, "creating rooms needs a token with roomCreate"));
@@ -115,27 +121,27 @@ async fn create_room(api: &Api, call: &Call) -> Result<Response, Error> {
         metadata: (!request.metadata.is_empty()).then_some(request.metadata),
         lifetime: None,
     };
-    call.answer(&api.rooms.create_room(request.name, options).await?)
+    call.answer(&rooms.create_room(request.name, options).await?)
 }
 
-async fn list_rooms(api: &Api, call: &Call) -> Result<Response, Error> {
+async fn list_rooms(rooms: &Handle, call: &Call) -> Result<Response, Error> {
     let request: proto::ListRoomsRequest = call.request()?;
     if !call.grant.room_list {
         return Err(Error::new(Code::PermissionDenied, "listing rooms needs a token with roomList"));
     }
-    call.answer(&proto::ListRoomsResponse { rooms: api.rooms.list_rooms(request.names).await? })
+    call.answer(&proto::ListRoomsResponse { rooms: rooms.list_rooms(request.names).await? })
 }
 
-async fn send_data(api: &Api, call: &Call) -> Result<Response, Error> {
+async fn send_data(rooms: &Handle, call: &Call) -> Result<Response, Error> {
     let request: proto::SendDataRequest = call.request()?;
     if request.data.len() > DATA_BYTES {
         return Err(Error::argument("data", format!("{} bytes; at most {DATA_BYTES}", request.data.len())));
     }
-    api.rooms.send_data(call.grant.clone(), request).await?;
+    rooms.send_data(call.grant.clone(), request).await?;
     call.answer(&proto::SendDataResponse::default())
 }
 
-async fn perform_rpc(api: &Api, call: &Call) -> Result<Response, Error> {
+async fn perform_rpc(rooms: &Handle, call: &Call) -> Result<Response, Error> {
     let request: proto::PerformRpcRequest = call.request()?;
     if request.payload.len() > RPC_BYTES {
         let found = request.payload.len();
@@ -148,7 +154,7 @@ async fn perform_rpc(api: &Api, call: &Call) -> Result<Response, Error> {
     if timeout > RPC_TIMEOUT_MAX {
         return Err(Error::argument("response_timeout_ms", "at most 60000"));
     }
-    let payload = api.rooms.perform_rpc(call.grant.clone(), request, timeout).await.map_err(|failure| {
+    let payload = rooms.perform_rpc(call.grant.clone(), request, timeout).await.map_err(|failure| {
         let message = failure.to_string();
         match failure {
             RpcFailure::Refused(refusal) => refusal.into(),
@@ -176,4 +182,16 @@ fn elsewhere(call: &Call, room: &str) -> Result<Response, Error> {
         return Err(Refusal::NotModerator { room }.into());
     }
     Err(Error::new(Code::Unimplemented, "participants are not moved or forwarded between rooms here"))
+}
+
+/// Carries out `method` with `body` as protobuf and as JSON on a server that has ended.
+#[cfg(any(test, fuzzing))]
+pub(super) fn read_any(method: &str, body: &[u8]) {
+    use futures_util::FutureExt;
+    let grant = Grant { room_admin: true, room_create: true, room_list: true, ..Grant::default() };
+    for json in [false, true] {
+        let call = Call::of(grant.clone(), json, body);
+        let outcome = carry_out(&Handle::stopped(), method, &call).now_or_never();
+        assert!(outcome.is_some_and(|outcome| outcome.is_err()), "nothing waits for a server that has ended");
+    }
 }

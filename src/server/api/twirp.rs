@@ -159,6 +159,12 @@ impl Call {
         Ok(Call { grant, json, body: guard::whole(body).await? })
     }
 
+    /// A call without its request.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn of(grant: Grant, json: bool, body: &[u8]) -> Call {
+        Call { grant, json, body: axum::body::Bytes::copy_from_slice(body) }
+    }
+
     /// What is asked for.
     pub(super) fn request<T: Message + Default + DeserializeOwned>(&self) -> Result<T, Error> {
         let malformed = |error: String| {

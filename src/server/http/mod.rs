@@ -46,6 +46,8 @@ pub use access::{token_of, token_of_parts};
 pub use addresses::Addresses;
 pub use health::Health;
 pub use listener::Via;
+#[cfg(any(test, fuzzing))]
+pub(crate) use range::check as check_range;
 pub use recordings::{RecordingEntry, Recordings};
 pub(in crate::server) use refusal::Refusal;
 

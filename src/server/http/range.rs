@@ -37,6 +37,14 @@ fn part(first: u64, last: u64, length: u64) -> Wanted {
     if first >= length { Wanted::Unsatisfiable } else { Wanted::Part(first, last.min(length - 1)) }
 }
 
+/// Reads `header`, and sees that the part lies within the file.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn check(header: &str, length: u64) {
+    if let Wanted::Part(first, last) = wanted(Some(header), length) {
+        assert!(first <= last && last < length);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -75,6 +75,20 @@ pub struct Handle {
 }
 
 impl Handle {
+    /// Of a server that has ended: every order is refused.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn stopped() -> Handle {
+        Handle {
+            requests: mpsc::channel(1).0,
+            snapshot: watch::channel(Arc::default()).1,
+            events: broadcast::channel(1).0.downgrade(),
+            directory: Arc::default(),
+            counters: Arc::default(),
+            ports: Ports { udp: 0, tcp: 0 },
+            codecs: Arc::default(),
+        }
+    }
+
     /// The ports chosen for media.
     pub fn ports(&self) -> Ports {
         self.ports

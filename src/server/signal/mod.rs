@@ -27,6 +27,9 @@ pub use handle::{Counters, Handle, RoomSnapshot, Snapshot};
 pub use orders::RpcFailure;
 pub use routes::routes;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use engine::script::{SEPARATOR, play};
+
 /// The protocol version of LiveKit's signalling that is spoken.
 pub const PROTOCOL: i32 = 17;
 

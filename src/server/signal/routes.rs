@@ -113,7 +113,7 @@ fn of_query(params: &Params, grant: Grant) -> Opening {
 }
 
 /// Tracks are announced before the offer that carries them.
-fn of_request(request: proto::JoinRequest, mut grant: Grant) -> Opening {
+pub(super) fn of_request(request: proto::JoinRequest, mut grant: Grant) -> Opening {
     let said = request.sync_state.map(Said::SyncState).into_iter();
     let said = said.chain(request.add_track_requests.into_iter().map(Said::AddTrack));
     let settings = request.connection_settings.unwrap_or_default();

@@ -41,24 +41,21 @@ pub(super) struct Opening {
     pub grant: Grant,
 }
 
+impl Opening {
+    /// The request to be let in, with where the messages and the outcome go.
+    pub fn join(self, out: mpsc::Sender<Out>, reply: oneshot::Sender<Result<Ticket, Refusal>>) -> Join {
+        let Opening { protocol, auto_subscribe, attributes, resume, single, first, grant } = self;
+        let room = grant.room.clone();
+        Join { room, grant, protocol, auto_subscribe, attributes, resume, single, first, out, reply }
+    }
+}
+
 /// Speaks with one client until either side is done.
 pub(super) async fn run(socket: WebSocket, opening: Opening, handle: Handle, keys: Arc<Keys>) {
     let (out, messages) = mpsc::channel(OUT_CAPACITY);
     let (reply, admitted) = oneshot::channel();
-    let Opening { protocol, auto_subscribe, attributes, resume, single, first, grant } = opening;
-    let (room, of_join) = (grant.room.clone(), grant.clone());
-    let join = Join {
-        room,
-        grant: of_join,
-        protocol,
-        auto_subscribe,
-        attributes,
-        resume,
-        single,
-        first,
-        out,
-        reply,
-    };
+    let grant = opening.grant.clone();
+    let join = opening.join(out, reply);
     let mut session = Session { socket, messages, json: false };
     if handle.requests.send(Request::Join(Box::new(join))).await.is_err() {
         return;

@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 pub use unit::Unfit;
 
-use self::unit::CameraH264;
+pub(crate) use self::unit::CameraH264;
 use super::show::Show;
 use crate::base::clock::MediaTime;
 use crate::base::units::{Bitrate, Size};

@@ -162,6 +162,17 @@ impl Api {
     }
 }
 
+/// The fields of a new room, and the page that a query asks for.
+#[cfg(any(test, fuzzing))]
+pub(super) fn read_any(query: &str, body: &[u8]) {
+    let _ = Fields::parse(body).and_then(rooms::read);
+    let uri = format!("/v2/rooms?{query}").parse::<axum::http::Uri>();
+    let pairs = uri.ok().and_then(|uri| Query::<Vec<(String, String)>>::try_from_uri(&uri).ok());
+    if let Some(Ok(page)) = pairs.map(|pairs| fields::Page::read(&pairs.0, &["roomId"])) {
+        assert!(page.skip() >= 0 && page.most() > 0);
+    }
+}
+
 /// RFC 3339, UTC, of ms since 1970.
 fn rfc3339(ms: i64) -> String {
     let since = std::time::Duration::from_millis(ms.unsigned_abs());

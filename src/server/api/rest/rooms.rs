@@ -53,7 +53,7 @@ pub(super) async fn create(State(api): State<Api>, call: Call) -> Result<Respons
     Err(Refusal::internal("no free id was found"))
 }
 
-fn read(mut body: Fields) -> Result<RoomRow, Refusal> {
+pub(super) fn read(mut body: Fields) -> Result<RoomRow, Refusal> {
     let now = now_ms();
     let custom_id = body.text("customRoomId", ID_CHARACTERS)?;
     let kind = body.choice("type", &["meeting", "interactive"])?.unwrap_or("meeting");

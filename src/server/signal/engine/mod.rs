@@ -26,6 +26,8 @@ mod quality;
 mod reply;
 mod resuming;
 mod rpc;
+#[cfg(any(test, fuzzing))]
+pub(super) mod script;
 mod signals;
 mod subscribing;
 mod upkeep;

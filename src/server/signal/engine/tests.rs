@@ -1,61 +1,13 @@
 //! The signalling session as a whole, without its WebSocket: whatever a client says, nobody else notices.
 
-use std::net::Ipv4Addr;
-
 use livekit_protocol as proto;
 use proptest::prelude::*;
 use prost::Message as _;
 use proto::signal_request::Message as Said;
-use proto::signal_response::Message as Response;
 use proto::simulate_scenario::Scenario;
-use tokio::sync::oneshot;
 
-use super::super::message::{Join, OUT_CAPACITY, Out, Ticket};
+use super::script::{engine, is_served, join, over_one_connection, replace_sid};
 use super::*;
-use crate::room::Grant;
-use crate::rtc::sfu::NodeIp;
-
-/// An engine without a thread, and the messages of one of its clients.
-struct Client {
-    ticket: Ticket,
-    heard: mpsc::Receiver<Out>,
-}
-
-fn engine() -> Engine {
-    let (snapshots, _) = watch::channel(Arc::new(Snapshot::default()));
-    let (events, _) = broadcast::channel(64);
-    let outlets = Outlets { snapshots, events, counters: Arc::default(), directory: Default::default() };
-    let node_ip = NodeIp::Fixed(Ipv4Addr::LOCALHOST.into());
-    let config = Config { rtc_udp: 0, rtc_tcp: 0, node_ip, codecs: Codecs::default() };
-    Engine::new(bind(&config).expect("ports"), config, outlets)
-}
-
-fn join(engine: &mut Engine, identity: &str, single: bool) -> Client {
-    let (out, heard) = mpsc::channel(OUT_CAPACITY);
-    let (reply, mut ticket) = oneshot::channel();
-    let grant = Grant {
-        identity: identity.to_owned(),
-        room: "hall".to_owned(),
-        room_join: true,
-        can_publish: true,
-        can_subscribe: true,
-        can_update_own_metadata: true,
-        ..Grant::default()
-    };
-    engine.join(Join {
-        room: "hall".to_owned(),
-        grant,
-        protocol: 16,
-        auto_subscribe: true,
-        attributes: HashMap::new(),
-        resume: None,
-        single,
-        first: Vec::new(),
-        out,
-        reply,
-    });
-    Client { ticket: ticket.try_recv().expect("an outcome").expect("let in"), heard }
-}
 
 fn sdp() -> impl Strategy<Value = String> {
     let offer = || {
@@ -177,22 +129,6 @@ fn said() -> impl Strategy<Value = Said> {
     ]
 }
 
-fn replace_sid(said: Said, sid: &str) -> Said {
-    let place = |text: &mut String| {
-        if text == "TRACK" {
-            *text = sid.to_owned();
-        }
-    };
-    let mut said = said;
-    match &mut said {
-        Said::Mute(request) => place(&mut request.sid),
-        Said::Subscription(request) => request.track_sids.iter_mut().for_each(place),
-        Said::TrackSetting(request) => request.track_sids.iter_mut().for_each(place),
-        _ => {}
-    }
-    said
-}
-
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(60))]
 
@@ -204,8 +140,12 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let mut engine = engine();
-            let mut anna = join(&mut engine, "anna", false);
-            let clients = [join(&mut engine, "mallory", single), join(&mut engine, "mike", !single)];
+            let mut anna = join(&mut engine, "anna", None).unwrap();
+            let request = |single: bool| single.then(over_one_connection);
+            let clients = [
+                join(&mut engine, "mallory", request(single)).unwrap(),
+                join(&mut engine, "mike", request(!single)).unwrap(),
+            ];
             for (index, (second, said)) in sequence.into_iter().enumerate() {
                 let track = engine.tracks.values().map(|track| track.sid.clone()).next().unwrap_or_default();
                 let ticket = clients[usize::from(second)].ticket;
@@ -216,15 +156,7 @@ proptest! {
                     engine.upkeep();
                 }
             }
-            while anna.heard.try_recv().is_ok() {}
-            let message = Some(Said::PingReq(proto::Ping { timestamp: 7, rtt: 0 }));
-            engine.signal(anna.ticket, proto::SignalRequest { message });
-            let pong = |out: &Out| {
-                let Out::Message(response) = out else { return false };
-                matches!(&response.message, Some(Response::PongResp(pong)) if pong.last_ping_timestamp == 7)
-            };
-            let answered = std::iter::from_fn(|| anna.heard.try_recv().ok()).any(|out| pong(&out));
-            assert!(answered, "anna is still served");
+            assert!(is_served(&mut engine, &mut anna), "anna is still served");
             // Whatever is published belongs to somebody who is there.
             assert!(engine.tracks.values().all(|track| engine.members.contains_key(&track.publisher)));
         });

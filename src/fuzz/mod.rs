@@ -1,0 +1,58 @@
+//! L4, only in tests and in `fuzz/`: an entry for every parser of outside bytes. Each takes any bytes whatever, and must
+//! neither panic nor take long nor keep much.
+//!
+//! `make fuzz` has libFuzzer call them; the tests here call them with everything in `fuzz/seeds`, where also stands what
+//! once was found.
+
+mod control;
+mod media;
+mod network;
+mod session;
+#[cfg(test)]
+mod tests;
+
+/// Every entry by its name: that of its file in `fuzz/fuzz_targets` and of its folder in `fuzz/seeds`.
+pub const TARGETS: [(&str, fn(&[u8])); 15] = [
+    ("api", control::api),
+    ("command", control::command),
+    ("config", control::config),
+    ("datagram", network::datagram),
+    ("feedback", network::feedback),
+    ("h264", media::h264),
+    ("join", network::join),
+    ("mp4", media::mp4),
+    ("rtmp", media::rtmp),
+    ("rtp", media::rtp),
+    ("sdp", network::sdp),
+    ("server", session::server),
+    ("session", session::session),
+    ("token", control::token),
+    ("url", control::url),
+];
+
+/// Calls the entry `name`.
+///
+/// # Panics
+/// When there is none of that name, and when it has found something.
+pub fn run(name: &str, bytes: &[u8]) {
+    let entry = TARGETS.iter().find(|(known, _)| *known == name);
+    let Some((_, entry)) = entry else { panic!("no entry is called {name:?}") };
+    entry(bytes);
+}
+
+/// Ends the process at a panic, as libFuzzer wants it, except where panics of the WebRTC library are caught.
+pub fn abort_on_panic() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if !crate::rtc::sfu::guard::is_guarded() {
+            report(panic);
+            std::process::abort();
+        }
+    }));
+}
+
+/// Up to the first `byte`, and what follows it.
+fn split(bytes: &[u8], byte: u8) -> (&[u8], &[u8]) {
+    let at = bytes.iter().position(|found| *found == byte).unwrap_or(bytes.len());
+    (&bytes[..at], bytes.get(at + 1..).unwrap_or_default())
+}
