@@ -2,12 +2,15 @@
 # make test   install what the tests need, run every test
 # make test-arm  cross-build, boot the emulated board, run its scenarios (SCENARIOS="capture unplug": only these)
 # make bench  the figures of benches/README.md
+# make fuzz   every fuzz target for FUZZ_SECONDS (TARGETS="session sdp": only these)
 # make install  what `make release` has built, units, user and folders to their places (DESTDIR=, BIN=)
 # make check  formatting, lints, licences: what a change must pass besides the tests
 
 PARTS ?= $(or $(ROOMD_TEST_PARTS),$(HOME)/.cache/roomd-test)
 
-.PHONY: run test test-arm bench check web release deny install
+.PHONY: run test test-arm fuzz bench check web release deny install
+
+FUZZ_SECONDS ?= 60
 
 BIN ?= $(or $(CARGO_TARGET_DIR),target)/release
 
@@ -48,6 +51,10 @@ check:
 
 deny:
 	cargo deny --locked check licenses bans sources
+
+fuzz:
+	scripts/install.sh build
+	fuzz/run.sh $(FUZZ_SECONDS) $(TARGETS)
 
 bench:
 	scripts/install.sh bench

@@ -20,3 +20,5 @@ for source in test "file:$camera" "file:$ROOMD_TEST_FILM"; do
   echo "== a box in a call, source $source"
   "$parts/venv/bin/python" benches/call.py "$target/release/roomd" "$source" 20
 done
+echo "== three SDKs and a box in one room"
+NODE_MODULES="$parts/browser/node_modules" "$parts/venv/bin/python" benches/sdks.py "$target/release/roomd" 60

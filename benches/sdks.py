@@ -106,6 +106,11 @@ async def everybody(actors, *words):
     return await asyncio.gather(*(actor.tell(*words) for actor in actors))
 
 
+async def stats_at(actor):
+    """Its counters, and when they were read."""
+    return await actor.tell("stats"), time.monotonic()
+
+
 async def measure(actors):
     """(who decoded, whose, sent, decoded, freezes) of every pair."""
     await everybody(actors, "publish", WIDTH, HEIGHT)
@@ -119,17 +124,18 @@ async def measure(actors):
     # The estimates of bandwidth have settled by then.
     await everybody(actors, "frames", FPS * 5, FPS)
     await asyncio.sleep(1)
-    before, began = await everybody(actors, "stats"), time.monotonic()
+    before = await asyncio.gather(*map(stats_at, actors))
     await everybody(actors, "frames", FPS * SECONDS, FPS)
     await asyncio.sleep(1)
-    after, took = await everybody(actors, "stats"), time.monotonic() - began
-    sent = {actor.name: b["sent"] - a["sent"] for actor, a, b in zip(actors, before, after)}
-    # It never stops, so what it sent is known by the time only.
-    sent["box"] = round(BOX_FPS * took)
-    for actor, a, b in zip(actors, before, after):
+    after = await asyncio.gather(*map(stats_at, actors))
+    sent = {actor.name: b["sent"] - a["sent"] for actor, (a, _), (b, _) in zip(actors, before, after)}
+    box = next(iter(set(after[0][0]["frames"]) - set(sent)))
+    for actor, (a, began), (b, ended) in zip(actors, before, after):
+        # The box never stops, so what it sent is known by the time only.
+        sent[box] = round(BOX_FPS * (ended - began))
         for name in sorted(set(sent) - {actor.name}):
             decoded, freezes = (b[what][name] - a[what][name] for what in ("frames", "freezes"))
-            yield actor.name, name, sent[name], decoded, freezes
+            yield actor.name, "box" if name == box else name, sent[name], decoded, freezes
 
 
 async def main():

@@ -1,22 +1,27 @@
 #!/usr/bin/env bash
-# Runs every fuzz target, or those named, for so long each; on stable Rust (no sanitizer: there is no `unsafe` but in
-# `sys`). What it has learned stays beside the build; a crash is told with the file that holds its input.
+# Runs every fuzz target, or those named, for so long each; on stable Rust, without a sanitizer: `unsafe` stands in `sys`
+# only. What was learned stays beside the build; a crash is told with the file that holds its input.
 #
 #   fuzz/run.sh SECONDS [TARGET...]
 set -euo pipefail
 cd "$(dirname "$0")"
 seconds=$1
 shift
-export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/../target}/fuzz
+targets=${*:-$(sed -n 's/^name = "\(.*\)"/\1/p' Cargo.toml | tail -n +2)}
 # The same versions as in the product; cargo adds libFuzzer's to them.
 cp ../Cargo.lock .
-targets=${*:-$(cargo fuzz list)}
-cargo fuzz build --sanitizer none
+export CARGO_TARGET_DIR=${FUZZ_TARGET_DIR:-${CARGO_TARGET_DIR:-$PWD/../target}/fuzz} RUSTC_WRAPPER=$PWD/rustc.sh
+cargo build --quiet --bins
+mkdir -p "$CARGO_TARGET_DIR/found"
 for target in $targets; do
   echo "== $target"
   corpus=$CARGO_TARGET_DIR/corpus/$target
-  mkdir -p "$corpus" "$CARGO_TARGET_DIR/found"
-  "$CARGO_TARGET_DIR"/*/release/"$target" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -max_len=65536 \
-    -print_final_stats=1 -artifact_prefix="$CARGO_TARGET_DIR/found/$target-" "$corpus" "seeds/$target" 2>&1 |
-    grep -v '^#\|NEW_FUNC' || { echo "$target: see $CARGO_TARGET_DIR/found" >&2; exit 1; }
+  mkdir -p "$corpus"
+  "$CARGO_TARGET_DIR/debug/$target" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -max_len=16384 \
+    -print_final_stats=1 -artifact_prefix="$CARGO_TARGET_DIR/found/$target-" "$corpus" "seeds/$target" \
+    >"$CARGO_TARGET_DIR/found/$target.log" 2>&1 || {
+    tail -n 40 "$CARGO_TARGET_DIR/found/$target.log" >&2
+    exit 1
+  }
+  grep -E 'DONE|stat::number_of_executed_units' "$CARGO_TARGET_DIR/found/$target.log"
 done
