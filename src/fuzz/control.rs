@@ -9,9 +9,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, EncodingKey};
 
 use super::split;
+use crate::control::Command;
 use crate::control::live::LiveUrl;
 use crate::control::topics::Topics;
-use crate::control::Command;
 use crate::room::token::Keys;
 use crate::rtc::signal::url::{ConnectQuery, ServerUrl};
 use crate::server::report::WebhookUrl;

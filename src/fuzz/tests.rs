@@ -94,7 +94,19 @@ fn write_the_seeds_that_are_no_text() {
         ..Default::default()
     });
     let data = proto::DataPacket { value: Some(user), sequence: 1, ..Default::default() };
-    let scripts: [(&str, Vec<Vec<u8>>); 5] = [
+    let watch = proto::JoinRequest { reconnect: false, participant_sid: String::new(), ..again.clone() };
+    let scripts: [(&str, Vec<Vec<u8>>); 6] = [
+        (
+            "watch",
+            vec![
+                said(b'1', "w", &watch.encode_to_vec()),
+                add.clone(),
+                offered.clone(),
+                b"0t200".to_vec(),
+                b"0ok-bert".to_vec(),
+                b"0t200".to_vec(),
+            ],
+        ),
         ("publish", vec![add.clone(), offered.clone(), said(b'0', "t", b"1000")]),
         (
             "mute-and-leave",

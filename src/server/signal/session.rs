@@ -46,7 +46,8 @@ impl Opening {
     pub fn join(self, out: mpsc::Sender<Out>, reply: oneshot::Sender<Result<Ticket, Refusal>>) -> Join {
         let Opening { protocol, auto_subscribe, attributes, resume, single, first, grant } = self;
         let room = grant.room.clone();
-        Join { room, grant, protocol, auto_subscribe, attributes, resume, single, first, out, reply }
+        let watches = false;
+        Join { room, grant, protocol, auto_subscribe, attributes, resume, single, watches, first, out, reply }
     }
 }
 

@@ -70,24 +70,21 @@ pub(super) fn join(
     identity: &'static str,
     request: Option<proto::JoinRequest>,
 ) -> Option<Client> {
+    let single = request.is_some();
+    come(engine, identity, request.unwrap_or_else(over_one_connection), |join| join.single = single)
+}
+
+fn come(
+    engine: &mut Engine,
+    identity: &'static str,
+    request: proto::JoinRequest,
+    change: impl FnOnce(&mut Join),
+) -> Option<Client> {
     let (out, heard) = mpsc::channel(OUT_CAPACITY);
     let (reply, mut ticket) = oneshot::channel();
-    let grant = grant(identity);
-    match request {
-        Some(request) => engine.join(of_request(request, grant).join(out, reply)),
-        None => engine.join(Join {
-            room: grant.room.clone(),
-            grant,
-            protocol: 16,
-            auto_subscribe: true,
-            attributes: HashMap::new(),
-            resume: None,
-            single: false,
-            first: Vec::new(),
-            out,
-            reply,
-        }),
-    }
+    let mut join = of_request(request, grant(identity)).join(out, reply);
+    change(&mut join);
+    engine.join(join);
     let ticket = ticket.try_recv().ok()?.ok()?;
     Some(Client { ticket, heard, identity })
 }
@@ -159,7 +156,8 @@ impl Script {
             b'j' => self.says(who, serde_json::from_slice(rest).ok()),
             b'd' => self.sends(who, rest),
             b'g' => self.with_ticket(who, Engine::signalling_gone),
-            b'r' => self.comes(who, rest),
+            b'r' => self.comes(who, rest, false),
+            b'w' => self.comes(who, rest, true),
             b's' => self.pings(who, rest),
             b'p' => self.datagram(rest),
             b'o' => self.ordered(rest),
@@ -208,8 +206,8 @@ impl Script {
         });
     }
 
-    /// `r`: the client comes again by a join request; `MINE` stands for its sid.
-    fn comes(&mut self, who: usize, bytes: &[u8]) {
+    /// `r`: the client comes again by a join request; `MINE` stands for its sid. `w`: only to watch (WHEP).
+    fn comes(&mut self, who: usize, bytes: &[u8], watches: bool) {
         let (Some(client), Ok(mut request)) = (&self.clients[who], proto::JoinRequest::decode(bytes)) else {
             return;
         };
@@ -218,7 +216,8 @@ impl Script {
             let member = self.engine.members.get(&client.ticket.key);
             request.participant_sid = member.map(|member| member.sid.clone()).unwrap_or_default();
         }
-        if let Some(client) = join(&mut self.engine, identity, Some(request)) {
+        let again = come(&mut self.engine, identity, request, |join| join.watches = watches);
+        if let Some(client) = again {
             self.clients[who] = Some(client);
         }
     }
