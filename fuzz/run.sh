@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs every fuzz target, or those named, for so long each; on stable Rust, without a sanitizer: `unsafe` stands in `sys`
+# Runs every entry of src/fuzz, or those named, for so long each; on stable Rust, without a sanitizer: `unsafe` stands in `sys`
 # only. What was learned stays beside the build; a crash is told with the file that holds its input.
 #
 #   fuzz/run.sh SECONDS [TARGET...]
@@ -7,17 +7,17 @@ set -euo pipefail
 cd "$(dirname "$0")"
 seconds=$1
 shift
-targets=${*:-$(sed -n 's/^name = "\(.*\)"/\1/p' Cargo.toml | tail -n +2)}
+targets=${*:-$(ls seeds)}
 # The same versions as in the product; cargo adds libFuzzer's to them.
 cp ../Cargo.lock .
 export CARGO_TARGET_DIR=${FUZZ_TARGET_DIR:-${CARGO_TARGET_DIR:-$PWD/../target}/fuzz} RUSTC_WRAPPER=$PWD/rustc.sh
-cargo build --quiet --bins
+cargo build --quiet
 mkdir -p "$CARGO_TARGET_DIR/found"
 for target in $targets; do
   echo "== $target"
   corpus=$CARGO_TARGET_DIR/corpus/$target
   mkdir -p "$corpus"
-  "$CARGO_TARGET_DIR/debug/$target" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -max_len=16384 \
+  FUZZ_TARGET=$target "$CARGO_TARGET_DIR/debug/roomd-fuzz" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -max_len=16384 \
     -print_final_stats=1 -artifact_prefix="$CARGO_TARGET_DIR/found/$target-" "$corpus" "seeds/$target" \
     >"$CARGO_TARGET_DIR/found/$target.log" 2>&1 || {
     tail -n 40 "$CARGO_TARGET_DIR/found/$target.log" >&2

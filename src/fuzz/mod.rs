@@ -11,7 +11,7 @@ mod session;
 #[cfg(test)]
 mod tests;
 
-/// Every entry by its name: that of its file in `fuzz/fuzz_targets` and of its folder in `fuzz/seeds`.
+/// Every entry by its name, which is that of its folder in `fuzz/seeds`.
 pub const TARGETS: [(&str, fn(&[u8])); 15] = [
     ("api", control::api),
     ("command", control::command),
@@ -30,14 +30,14 @@ pub const TARGETS: [(&str, fn(&[u8])); 15] = [
     ("url", control::url),
 ];
 
-/// Calls the entry `name`.
+/// The entry of that name.
 ///
 /// # Panics
-/// When there is none of that name, and when it has found something.
-pub fn run(name: &str, bytes: &[u8]) {
-    let entry = TARGETS.iter().find(|(known, _)| *known == name);
-    let Some((_, entry)) = entry else { panic!("no entry is called {name:?}") };
-    entry(bytes);
+/// When there is none.
+pub fn entry(name: &str) -> fn(&[u8]) {
+    let found = TARGETS.iter().find(|(known, _)| *known == name);
+    let Some((_, entry)) = found else { panic!("no entry is called {name:?}") };
+    *entry
 }
 
 /// Ends the process at a panic, as libFuzzer wants it, except where panics of the WebRTC library are caught.

@@ -37,14 +37,11 @@ fn every_seed_and_everything_that_was_found_is_survived() {
 }
 
 #[test]
-fn every_entry_has_its_target() {
-    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz");
-    let listed = std::fs::read_to_string(manifest.join("Cargo.toml")).unwrap();
-    for (target, _) in TARGETS {
-        let source = std::fs::read_to_string(manifest.join(format!("fuzz_targets/{target}.rs"))).unwrap();
-        assert!(source.contains(&format!("run(\"{target}\"")) && listed.contains(&format!("\"{target}\"")));
-    }
-    assert_eq!(listed.matches("[[bin]]").count(), TARGETS.len());
+fn no_seed_lies_in_a_folder_without_an_entry() {
+    let mut folders: Vec<_> =
+        std::fs::read_dir(folder("")).unwrap().map(|f| f.unwrap().file_name()).collect();
+    folders.sort();
+    assert_eq!(folders, TARGETS.map(|(target, _)| target));
 }
 
 /// `cargo test --lib fuzz -- --ignored`: writes the seeds anew that hold protobuf, RTP or MP4.

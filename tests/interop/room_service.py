@@ -24,6 +24,7 @@ EXPECTED = {
     "mute": [True, "failed_precondition"],
     "not for bert": True,
     "rpc": ["hello you", "invalid_argument"],
+    "elsewhere": ["unimplemented", "unimplemented"],
     "gone": [0, "not_found"],
 }
 
@@ -198,6 +199,12 @@ async def main():
         call.method = "nothing"
         missing = rooms._client.request("RoomService", "PerformRpc", call, admin, requests.PerformRpcResponse)
         seen["rpc"] = [answer.payload, await refusal(missing)]
+
+        there = dict(destination_room="other", **of_bert)
+        seen["elsewhere"] = [
+            await refusal(rooms.forward_participant(api.ForwardParticipantRequest(**there))),
+            await refusal(rooms.move_participant(api.MoveParticipantRequest(**there))),
+        ]
 
         await rooms.update_room_metadata(api.UpdateRoomMetadataRequest(room="hall", metadata="b"))
         await anna.heard("room metadata", "b")

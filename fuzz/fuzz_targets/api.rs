@@ -1,3 +1,0 @@
-#![no_main]
-
-libfuzzer_sys::fuzz_target!(init: roomd::fuzz::abort_on_panic(), |bytes: &[u8]| roomd::fuzz::run("api", bytes));
