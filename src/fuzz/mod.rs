@@ -11,8 +11,11 @@ mod session;
 #[cfg(test)]
 mod tests;
 
+/// Takes any bytes.
+pub type Entry = fn(&[u8]);
+
 /// Every entry by its name, which is that of its folder in `fuzz/seeds`.
-pub const TARGETS: [(&str, fn(&[u8])); 15] = [
+pub const TARGETS: [(&str, Entry); 15] = [
     ("api", control::api),
     ("command", control::command),
     ("config", control::config),
@@ -34,7 +37,7 @@ pub const TARGETS: [(&str, fn(&[u8])); 15] = [
 ///
 /// # Panics
 /// When there is none.
-pub fn entry(name: &str) -> fn(&[u8]) {
+pub fn entry(name: &str) -> Entry {
     let found = TARGETS.iter().find(|(known, _)| *known == name);
     let Some((_, entry)) = found else { panic!("no entry is called {name:?}") };
     *entry

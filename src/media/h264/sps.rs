@@ -134,8 +134,11 @@ fn picture_size(bits: &mut Bits<'_>, chroma_format: u32) -> Result<Size, SpsErro
         };
         let crop = |a: u32, b: u32, unit: u32| a.saturating_add(b).saturating_mul(unit);
         let (left, right, top, bottom) = (bits.ue()?, bits.ue()?, bits.ue()?, bits.ue()?);
-        width = width.checked_sub(crop(left, right, unit_x)).ok_or(SpsError::OutOfRange("cropping"))?;
-        height = height.checked_sub(crop(top, bottom, unit_y)).ok_or(SpsError::OutOfRange("cropping"))?;
+        // Something of the picture is left (§7.4.2.1.1).
+        let left_over = |whole: u32, cropped: u32| whole.checked_sub(cropped).filter(|left| *left > 0);
+        let nothing = SpsError::OutOfRange("cropping");
+        width = left_over(width, crop(left, right, unit_x)).ok_or(nothing)?;
+        height = left_over(height, crop(top, bottom, unit_y)).ok_or(nothing)?;
     }
     Ok(Size::new(width, height))
 }
@@ -211,6 +214,13 @@ mod tests {
     fn a_high_profile_sps_is_read() {
         let sps = Sps::parse(&X264_720P).unwrap();
         assert_eq!((sps.profile, sps.level, sps.size), (100, 31, Size::new(1280, 720)));
+    }
+
+    #[test]
+    fn a_picture_that_is_cropped_to_nothing_is_none() {
+        // Baseline, 16x16, cropped by 8 units of 2 pixels on the left.
+        let sps = [0x67, 66, 0xc0, 10, 0b1101_1010, 0b0111_1100, 0b0100_1111, 0b1000_0000];
+        assert_eq!(Sps::parse(&sps), Err(SpsError::OutOfRange("cropping")));
     }
 
     #[test]
