@@ -1,5 +1,5 @@
-//! The steps that work on three bands of 8 kHz: without echo, and without noise. Splitting and merging costs a fifth
-//! of all the processing, so both share it.
+//! The steps that work on three bands of 8 kHz: without echo, and without noise. Splitting and merging is dear, so
+//! both share it.
 
 use sonora::three_band_filter_bank::{NUM_BANDS, SPLIT_BAND_SIZE, ThreeBandFilterBank};
 use sonora_ns::config::NsConfig;
