@@ -132,7 +132,12 @@ impl Engine {
     fn new(sockets: Sockets, config: Config, outlets: Outlets) -> Self {
         let now = clock::now();
         Engine {
-            endpoints: Endpoints::new(sockets, config.node_ip, config.codecs.clone()),
+            endpoints: Endpoints::new(
+                sockets,
+                config.node_ip,
+                config.codecs.clone(),
+                config.bandwidth_estimation,
+            ),
             rooms: Rooms::default(),
             members: HashMap::new(),
             owners: HashMap::new(),
