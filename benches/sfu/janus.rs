@@ -33,8 +33,8 @@ pub fn in_namespace() {
         return;
     }
     let script = format!(
-        "ip link set lo up && ip link add media type dummy && ip addr add {ADDRESS}/24 dev media && \
-         ip link set media up && exec \"$0\" \"$@\""
+        "ip link set lo up && ip link add media type veth peer name other && ip addr add {ADDRESS}/24 dev media && \
+         ip link set media up && ip link set other up && exec \"$0\" \"$@\""
     );
     let own = std::env::current_exe().expect("own path");
     let error = Command::new("unshare")
