@@ -16,7 +16,7 @@ use super::timers::Timers;
 use super::{NodeIp, stun};
 
 /// Names a connection; never used again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConnectionKey(u64);
 
 #[cfg(test)]

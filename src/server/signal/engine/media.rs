@@ -8,7 +8,7 @@ use str0m::rtp::{ExtensionValues, RtpPacket, RtpWrite, Ssrc, Vp8Descriptor, Vp8P
 
 use super::super::Counters;
 use super::member::Stream;
-use super::{Engine, reply};
+use super::{Engine, reply, watching};
 use crate::base::clock::{self, MediaTime};
 use crate::media::Layer;
 use crate::room::MemberKey;
@@ -40,6 +40,8 @@ pub(super) struct Destination {
     pub ssrc: Ssrc,
     /// The publisher's payload type and the subscriber's for the same (None: it has none).
     pub payload_type: Option<(Pt, Option<Pt>)>,
+    /// It takes turns with other tracks on one stream; which turn this is.
+    pub turn: Option<u32>,
 }
 
 impl PartialEq for Destination {
@@ -49,6 +51,11 @@ impl PartialEq for Destination {
 }
 
 impl Destination {
+    /// Not negotiated yet.
+    pub fn new(member: MemberKey, connection: ConnectionKey) -> Self {
+        Destination { member, connection, mid: Mid::new(), ssrc: 0.into(), payload_type: None, turn: None }
+    }
+
     fn payload_type(&mut self, endpoints: &mut Endpoints, params: &PayloadParams) -> Option<Pt> {
         if let Some((of, pt)) = self.payload_type
             && of == params.pt()
@@ -83,10 +90,11 @@ impl Engine {
         let captured = member.clock.capture_time(header.timestamp, report, rate, self.at);
         let wallclock = clock::instant_of(captured);
         let extensions = passed_on(&header.ext_vals);
-        let endpoints = &mut self.endpoints;
+        let (endpoints, watches, at) = (&mut self.endpoints, &mut self.watches, self.at);
         let mut copies = 0;
         let began = track.route.forward(&incoming, |to, out| {
             let Some(pt) = to.payload_type(endpoints, &stream.params) else { return };
+            let Some(out) = watching::in_turn(watches, to, video, out, at) else { return };
             let copy =
                 RtpWrite::new(pt, out.sequence.into(), out.timestamp, wallclock, packet.payload.clone())
                     .marker(header.marker)
@@ -110,6 +118,9 @@ impl Engine {
         let Some(track_of) = self.tracks.get_mut(&track).filter(|track| !track.route.is_video()) else {
             return true;
         };
+        if track_of.route.is_muted() {
+            return false;
+        }
         let room = &track_of.room;
         if !self.speakers.contains_key(room) {
             self.speakers.insert(room.clone(), Default::default());
