@@ -2,10 +2,27 @@
 // JSON list of {connected, decoded}: milliseconds from the call of connect() until it was done, and until the first
 // picture left the decoder.
 // usage: node join.mjs <http url> <token of the publisher> <token>...; NODE_MODULES names the modules' folder
+import { createServer } from "node:http";
+import { connect } from "node:net";
 import { browser, join } from "../../tests/browser/page.mjs";
 
 const sdk = `${process.env.NODE_MODULES}/livekit-client/dist/livekit-client.umd.js`;
-const [url, publisher, ...viewers] = process.argv.slice(2);
+const [server, publisher, ...viewers] = process.argv.slice(2);
+
+// Browsers let only a page from loopback reach loopback, and neither server has one: here it is, on a port that passes
+// the signalling on.
+const { hostname, port } = new URL(server);
+const front = createServer((_, response) => response.end("<!doctype html><body></body>"));
+front.on("upgrade", (request, socket) => {
+  const onward = connect(port, hostname, () => {
+    const headers = request.rawHeaders.map((word, index) => word + (index % 2 ? "\r\n" : ": ")).join("");
+    onward.write(`${request.method} ${request.url} HTTP/1.1\r\n${headers}\r\n`);
+    socket.pipe(onward).pipe(socket);
+  });
+  for (const end of [socket, onward]) end.on("error", () => [socket, onward].forEach((each) => each.destroy()));
+});
+await new Promise((listening) => front.listen(0, "127.0.0.1", listening));
+const url = `http://127.0.0.1:${front.address().port}`;
 
 async function watch(token) {
   const context = await browser.newContext();
@@ -41,4 +58,6 @@ try {
   console.log(JSON.stringify(taken));
 } finally {
   await browser.close();
+  front.close();
+  front.closeAllConnections();
 }
