@@ -87,6 +87,7 @@ pub fn subscriber(codecs: &Codecs, estimated: bool, now: Instant) -> Rtc {
 /// A connection that does both.
 pub fn both(codecs: &Codecs, estimated: bool, now: Instant) -> Rtc {
     let mut extensions = publishing();
+    extensions.set(5, Extension::PlayoutDelay);
     if estimated {
         extensions.set(2, Extension::AbsoluteSendTime);
     }
@@ -112,6 +113,7 @@ fn subscribing() -> ExtensionMap {
     let mut extensions = ExtensionMap::empty();
     extensions.set(1, Extension::AudioLevel);
     extensions.set(4, Extension::RtpMid);
+    extensions.set(5, Extension::PlayoutDelay);
     extensions.set(13, Extension::VideoOrientation);
     extensions
 }

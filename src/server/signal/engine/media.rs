@@ -1,9 +1,10 @@
 //! Packets, keyframes, layers, speakers.
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use str0m::format::{Codec, PayloadParams};
-use str0m::media::{Mid, Pt, Rid};
+use str0m::media::{MediaTime as RtpTime, Mid, Pt, Rid};
 use str0m::rtp::{ExtensionValues, RtpPacket, RtpWrite, Ssrc, Vp8Descriptor, Vp8Patch};
 
 use super::super::Counters;
@@ -28,6 +29,10 @@ pub(super) struct Track {
     pub mid: Mid,
     /// A screen, or a window of one.
     pub screen: bool,
+    /// The name of the stream that it makes with others of its publisher, where viewers shall play them in step.
+    pub stream: Option<String>,
+    /// How long viewers shall hold it back, from and to.
+    pub playout_delay: Option<(Duration, Duration)>,
     pub route: Route<Destination>,
 }
 
@@ -89,7 +94,7 @@ impl Engine {
         let (rate, report) = (track.route.rate(), incoming.report);
         let captured = member.clock.capture_time(header.timestamp, report, rate, self.at);
         let wallclock = clock::instant_of(captured);
-        let extensions = passed_on(&header.ext_vals);
+        let extensions = passed_on(&header.ext_vals, track.playout_delay.filter(|_| video));
         let (endpoints, watches, at) = (&mut self.endpoints, &mut self.watches, self.at);
         let mut copies = 0;
         let began = track.route.forward(&incoming, |to, out| {
@@ -275,9 +280,13 @@ fn patch(vp8: &Vp8Descriptor, ids: PictureIds) -> Option<Vp8Patch> {
     patch.build().ok()
 }
 
-/// What of a publisher's header extensions a subscriber may see. MID and RID are the publisher's own.
-fn passed_on(from: &ExtensionValues) -> ExtensionValues {
+/// What of a publisher's header extensions a subscriber may see, and what the room adds. MID and RID are the publisher's
+/// own.
+fn passed_on(from: &ExtensionValues, playout_delay: Option<(Duration, Duration)>) -> ExtensionValues {
+    let (min, max) = playout_delay.unzip();
     ExtensionValues {
+        play_delay_min: min.map(RtpTime::from),
+        play_delay_max: max.map(RtpTime::from),
         audio_level: from.audio_level,
         voice_activity: from.voice_activity,
         video_orientation: from.video_orientation,
