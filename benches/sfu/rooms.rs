@@ -52,7 +52,7 @@ fn take(people: &[Client]) -> (usize, u64, u64) {
     people.iter().fold((0, 0, 0), |(streams, packets, lost), person| {
         let mut seen = person.seen.lock().expect("seen");
         seen.pictures.clear();
-        let taken = std::mem::take(&mut seen.streams);
+        let taken = std::mem::take(&mut seen.arrived);
         let sum =
             taken.values().fold((packets, lost), |(p, l), stream| (p + stream.packets, l + stream.lost()));
         (streams + taken.len(), sum.0, sum.1)

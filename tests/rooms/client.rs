@@ -81,7 +81,7 @@ pub struct Seen {
     /// Audio packets by SSRC.
     pub audio_by_ssrc: BTreeMap<u32, u64>,
     /// What arrived, by SSRC.
-    pub streams: BTreeMap<u32, Arrived>,
+    pub arrived: BTreeMap<u32, Arrived>,
     /// Pictures in order of their first packet, when asked for.
     pub pictures: Vec<Picture>,
     /// Stream states told: track sid, paused.
@@ -489,7 +489,7 @@ pub fn payload(layer: u8, bits_per_second: u64, keyframe: bool, number: u64) -> 
 /// Counts a packet that arrived.
 pub fn note(seen: &mut Seen, packet: &str0m::rtp::RtpPacket) {
     let number = *packet.seq_no;
-    let stream = seen.streams.entry(*packet.header.ssrc);
+    let stream = seen.arrived.entry(*packet.header.ssrc);
     let stream = stream.or_insert(Arrived { numbers: (number, number), packets: 0 });
     stream.numbers = (stream.numbers.0.min(number), stream.numbers.1.max(number));
     stream.packets += 1;
