@@ -143,7 +143,7 @@ impl Engine {
                 config.codecs.clone(),
                 config.bandwidth_estimation,
             ),
-            rooms: Rooms::default(),
+            rooms: Rooms::with_codecs(&config.codecs.mime_types()),
             members: HashMap::new(),
             owners: HashMap::new(),
             tracks: HashMap::new(),
