@@ -307,7 +307,7 @@ fn tracks_of_one_publisher_share_its_clock_whatever_their_delays() {
 }
 
 mod keyframes {
-    use super::super::keyframe::{h264, vp8};
+    use super::super::keyframe::{av1, h264, vp8, vp9};
     use proptest::prelude::*;
 
     #[test]
@@ -321,11 +321,22 @@ mod keyframes {
         assert!(vp8(&[0x10, 0x00]) && !vp8(&[0x10, 0x01]) && vp8(&[0x90, 0x80, 0x81, 0x02, 0x00]));
     }
 
+    #[test]
+    fn a_vp9_picture_begins_with_the_first_packet_of_its_lowest_layer_and_av1_says_so() {
+        assert!(vp9(&[0x08, 1]) && vp9(&[0x88, 0x05, 1]) && vp9(&[0xa8, 0x80, 0x05, 0x00, 0x00]));
+        assert!(!vp9(&[0x48, 1]), "predicted");
+        assert!(!vp9(&[0x80, 0x05]), "not the first packet");
+        assert!(!vp9(&[0xa8, 0x80, 0x05, 0x02, 0x00]), "a higher layer");
+        assert!(av1(&[0x08]) && !av1(&[0x10]));
+    }
+
     proptest! {
         #[test]
         fn any_payload_is_survived(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
             let _ = h264(&bytes);
             let _ = vp8(&bytes);
+            let _ = vp9(&bytes);
+            let _ = av1(&bytes);
             let mut aggregated = vec![24];
             aggregated.extend(bytes);
             let _ = h264(&aggregated);

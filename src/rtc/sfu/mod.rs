@@ -6,6 +6,7 @@
 
 pub mod addresses;
 mod connection;
+pub mod dependency;
 pub mod endpoints;
 pub mod framing;
 pub mod guard;

@@ -14,7 +14,7 @@ use crate::media::Layer;
 use crate::room::MemberKey;
 use crate::rtc::sfu::publisher::Source;
 use crate::rtc::sfu::subscriber::Subscriber;
-use crate::rtc::sfu::{ConnectionKey, Endpoints, settings};
+use crate::rtc::sfu::{ConnectionKey, Endpoints, dependency, settings};
 use crate::sfu::{Incoming, PictureIds, Route, SenderReport, keyframe};
 
 /// A published track.
@@ -82,7 +82,7 @@ impl Engine {
         let (rate, report) = (track.route.rate(), incoming.report);
         let captured = member.clock.capture_time(header.timestamp, report, rate, self.at);
         let wallclock = clock::instant_of(captured);
-        let extensions = passed_on(&header.ext_vals);
+        let extensions = passed_on(&header.ext_vals, codec);
         let endpoints = &mut self.endpoints;
         let mut copies = 0;
         let began = track.route.forward(&incoming, |to, out| {
@@ -236,6 +236,8 @@ fn is_keyframe(params: &PayloadParams, payload: &[u8]) -> bool {
     match params.spec().codec {
         Codec::H264 => keyframe::h264(payload),
         Codec::Vp8 => keyframe::vp8(payload),
+        Codec::Vp9 => keyframe::vp9(payload),
+        Codec::Av1 => keyframe::av1(payload),
         _ => true,
     }
 }
@@ -264,12 +266,17 @@ fn patch(vp8: &Vp8Descriptor, ids: PictureIds) -> Option<Vp8Patch> {
     patch.build().ok()
 }
 
-/// What of a publisher's header extensions a subscriber may see. MID and RID are the publisher's own.
-fn passed_on(from: &ExtensionValues) -> ExtensionValues {
-    ExtensionValues {
+/// What of a publisher's header extensions a subscriber may see. MID and RID are the publisher's own; the dependency
+/// descriptor of other codecs than AV1 would contradict the numbers that are changed on a layer switch.
+fn passed_on(from: &ExtensionValues, codec: Codec) -> ExtensionValues {
+    let mut extensions = ExtensionValues {
         audio_level: from.audio_level,
         voice_activity: from.voice_activity,
         video_orientation: from.video_orientation,
         ..Default::default()
+    };
+    if codec == Codec::Av1 {
+        dependency::pass_on(from, &mut extensions);
     }
+    extensions
 }

@@ -267,6 +267,8 @@ fn mime_type(codec: Codec) -> &'static str {
         Codec::Opus => "audio/opus",
         Codec::H264 => "video/H264",
         Codec::Vp8 => "video/VP8",
+        Codec::Vp9 => "video/VP9",
+        Codec::Av1 => "video/AV1",
         _ => "",
     }
 }
