@@ -49,23 +49,6 @@ pub fn vp8(payload: &[u8]) -> bool {
     starts_first_partition && rest.first().is_some_and(|byte| byte & 0x01 == 0)
 }
 
-/// Whether a VP9 payload (RFC 9628 §4.2) begins a picture that needs no other one: not predicted from an earlier picture,
-/// the frame's first packet, of the lowest spatial layer.
-pub fn vp9(payload: &[u8]) -> bool {
-    let Some((&first, mut rest)) = payload.split_first() else { return false };
-    let (has_id, predicted, has_layers, begins) =
-        (first & 0x80 != 0, first & 0x40 != 0, first & 0x20 != 0, first & 0x08 != 0);
-    if predicted || !begins {
-        return false;
-    }
-    if has_id {
-        let long = rest.first().is_some_and(|byte| byte & 0x80 != 0);
-        rest = rest.get(if long { 2 } else { 1 }..).unwrap_or_default();
-    }
-    // TID, U, SID, D.
-    !has_layers || rest.first().is_some_and(|layers| layers & 0x0e == 0)
-}
-
 /// Whether an AV1 payload begins a new coded video sequence: the N bit of its aggregation header (RTP payload format for
 /// AV1 §4.4).
 pub fn av1(payload: &[u8]) -> bool {

@@ -18,8 +18,10 @@ pub mod rate;
 pub mod route;
 pub mod sender_clock;
 pub mod sequence;
+pub mod spatial;
 pub mod speaker;
 pub mod timestamp;
+pub mod vp9;
 
 #[cfg(test)]
 mod tests;
@@ -28,5 +30,6 @@ pub use allocation::{Allocator, Demand, Share};
 pub use forward::{Forwarder, Incoming, Outgoing};
 pub use layer::{LayerSizes, Wish};
 pub use picture::PictureIds;
-pub use route::{Route, Subscriber};
+pub use route::{Layering, Route, Subscriber};
+pub use spatial::Spatial;
 pub use timestamp::SenderReport;

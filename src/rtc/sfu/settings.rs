@@ -23,6 +23,18 @@ pub enum VideoCodec {
     Av1,
 }
 
+impl VideoCodec {
+    /// As the library names it.
+    pub fn codec(self) -> Codec {
+        match self {
+            VideoCodec::H264 => Codec::H264,
+            VideoCodec::Vp8 => Codec::Vp8,
+            VideoCodec::Vp9 => Codec::Vp9,
+            VideoCodec::Av1 => Codec::Av1,
+        }
+    }
+}
+
 /// What may be published. Opus always.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Codecs {
@@ -154,6 +166,19 @@ fn add_h264(config: &mut CodecConfig) {
         (104, 105, false, 0x42_001f),
     ] {
         config.add_h264(Pt::from(pt), Some(Pt::from(rtx)), mode, profile);
+    }
+}
+
+/// The name of a codec in `a=rtpmap` (its media type's, without `audio/` or `video/`); empty for one that we never
+/// negotiate.
+pub fn encoding_name(codec: Codec) -> &'static str {
+    match codec {
+        Codec::Opus => "opus",
+        Codec::H264 => "H264",
+        Codec::Vp8 => "VP8",
+        Codec::Vp9 => "VP9",
+        Codec::Av1 => "AV1",
+        _ => "",
     }
 }
 

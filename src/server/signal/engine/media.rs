@@ -15,7 +15,7 @@ use crate::room::MemberKey;
 use crate::rtc::sfu::publisher::Source;
 use crate::rtc::sfu::subscriber::Subscriber;
 use crate::rtc::sfu::{ConnectionKey, Endpoints, dependency, settings};
-use crate::sfu::{Incoming, PictureIds, Route, SenderReport, keyframe};
+use crate::sfu::{Incoming, Layering, PictureIds, Route, SenderReport, Spatial, keyframe, vp9};
 
 /// A published track.
 pub(super) struct Track {
@@ -78,7 +78,7 @@ impl Engine {
         };
         let (video, codec) = (track.route.is_video(), stream.params.spec().codec);
         let vp8 = (codec == Codec::Vp8).then(|| Vp8Descriptor::parse(&packet.payload).ok()).flatten();
-        let incoming = incoming(&packet, &stream, vp8.as_ref(), self.at);
+        let incoming = incoming(&packet, &stream, vp8.as_ref(), track.route.layering(), self.at);
         let (rate, report) = (track.route.rate(), incoming.report);
         let captured = member.clock.capture_time(header.timestamp, report, rate, self.at);
         let wallclock = clock::instant_of(captured);
@@ -89,7 +89,7 @@ impl Engine {
             let Some(pt) = to.payload_type(endpoints, &stream.params) else { return };
             let copy =
                 RtpWrite::new(pt, out.sequence.into(), out.timestamp, wallclock, packet.payload.clone())
-                    .marker(header.marker)
+                    .marker(header.marker || out.ends_picture)
                     .nackable(video)
                     .ext_vals(extensions.clone());
             let copy = match vp8.zip(out.picture).and_then(|(vp8, ids)| patch(&vp8, ids)) {
@@ -212,14 +212,20 @@ fn incoming(
     packet: &RtpPacket,
     stream: &Stream,
     vp8: Option<&Vp8Descriptor>,
+    layering: Layering,
     arrival: MediaTime,
 ) -> Incoming {
+    let (layer, spatial) = match layering {
+        Layering::Spatial => spatial(&packet.payload),
+        Layering::One | Layering::Simulcast => (stream.layer, None),
+    };
     let report = packet.last_sender_info.map(|info| SenderReport {
         wall: info.ntp_time.duration_since(std::time::UNIX_EPOCH).unwrap_or_default(),
         timestamp: info.rtp_time.numer() as u32,
     });
     Incoming {
-        layer: stream.layer,
+        layer,
+        spatial,
         ssrc: *packet.header.ssrc,
         sequence: *packet.seq_no,
         timestamp: packet.header.timestamp,
@@ -231,12 +237,27 @@ fn incoming(
     }
 }
 
+/// The spatial layer of a VP9 packet, and its place there. One that cannot be read goes to everyone.
+fn spatial(payload: &[u8]) -> (Layer, Option<Spatial>) {
+    let descriptor = vp9::Descriptor::parse(payload);
+    let layer = match descriptor.and_then(|descriptor| descriptor.spatial) {
+        None | Some(0) => Layer::Quarter,
+        Some(1) => Layer::Half,
+        Some(_) => Layer::Full,
+    };
+    let spatial = Spatial {
+        begins_picture: descriptor.is_some_and(|descriptor| descriptor.begins_picture()),
+        ends_layer: descriptor.is_some_and(|descriptor| descriptor.ends),
+    };
+    (layer, Some(spatial))
+}
+
 /// Whether a decoder can begin here; with sound always.
 fn is_keyframe(params: &PayloadParams, payload: &[u8]) -> bool {
     match params.spec().codec {
         Codec::H264 => keyframe::h264(payload),
         Codec::Vp8 => keyframe::vp8(payload),
-        Codec::Vp9 => keyframe::vp9(payload),
+        Codec::Vp9 => vp9::Descriptor::parse(payload).is_some_and(|descriptor| descriptor.is_keyframe()),
         Codec::Av1 => keyframe::av1(payload),
         _ => true,
     }

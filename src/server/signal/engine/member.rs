@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use livekit_protocol as proto;
 use str0m::channel::ChannelId;
-use str0m::format::PayloadParams;
+use str0m::format::{Codec, PayloadParams};
 use str0m::media::Mid;
 use tokio::sync::mpsc;
 use tracing::debug;
@@ -25,6 +25,8 @@ use crate::sfu::sender_clock::SenderClock;
 pub(super) struct Publication {
     /// The client's name for it.
     pub cid: String,
+    /// What it is to be sent in.
+    pub codec: Codec,
     /// As the others will see it.
     pub info: proto::TrackInfo,
     /// Once published: its m-section and its key in the engine.
