@@ -145,7 +145,7 @@ mod tests {
         for index in 0..numbers.len() - 4 {
             // A picture's first packet is what decides: it keeps its place here.
             let other = index + rng.random_range(0..4);
-            if [index, other].iter().all(|at| numbers[*at] % PER_PICTURE != 0) {
+            if [index, other].iter().all(|at| !numbers[*at].is_multiple_of(PER_PICTURE)) {
                 numbers.swap(index, other);
             }
         }
