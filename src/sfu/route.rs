@@ -131,6 +131,11 @@ impl<T: PartialEq> Route<T> {
         &self.subscribers
     }
 
+    /// Where everyone's copies go.
+    pub fn destinations_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.subscribers.iter_mut().map(|subscriber| &mut subscriber.to)
+    }
+
     /// The subscriber for which `is` holds.
     pub fn subscriber_mut(&mut self, is: impl Fn(&T) -> bool) -> Option<&mut Subscriber<T>> {
         self.subscribers.iter_mut().find(|subscriber| is(&subscriber.to))

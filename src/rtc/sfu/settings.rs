@@ -104,6 +104,7 @@ pub fn subscriber(codecs: &Codecs, now: Instant) -> Rtc {
 pub fn both(codecs: &Codecs, now: Instant) -> Rtc {
     let mut extensions = publishing(codecs);
     extensions.set(2, Extension::AbsoluteSendTime);
+    extensions.set(5, Extension::PlayoutDelay);
     common(codecs).set_extension_map(extensions).enable_bwe(Some(INITIAL_ESTIMATE)).build(now)
 }
 
@@ -133,6 +134,7 @@ fn subscribing(codecs: &Codecs) -> ExtensionMap {
     extensions.set(2, Extension::AbsoluteSendTime);
     extensions.set(3, Extension::TransportSequenceNumber);
     extensions.set(4, Extension::RtpMid);
+    extensions.set(5, Extension::PlayoutDelay);
     extensions.set(13, Extension::VideoOrientation);
     extensions
 }

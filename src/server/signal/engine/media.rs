@@ -1,6 +1,7 @@
 //! Packets, keyframes, layers, speakers.
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use str0m::format::{Codec, PayloadParams};
 use str0m::media::{Mid, Pt, Rid};
@@ -15,7 +16,10 @@ use crate::room::MemberKey;
 use crate::rtc::sfu::publisher::Source;
 use crate::rtc::sfu::subscriber::Subscriber;
 use crate::rtc::sfu::{ConnectionKey, Endpoints, dependency, settings};
-use crate::sfu::{Incoming, Layering, PictureIds, Route, SenderReport, Spatial, keyframe, vp9};
+use crate::sfu::{Incoming, Layering, PictureIds, Route, SenderReport, Spatial, keyframe, repair, vp9};
+
+/// The longest playout delay that the header extension can ask for (12 bits of 10 ms).
+const LONGEST_DELAY: Duration = Duration::from_millis(40_950);
 
 /// A published track.
 pub(super) struct Track {
@@ -40,6 +44,8 @@ pub(super) struct Destination {
     pub ssrc: Ssrc,
     /// The publisher's payload type and the subscriber's for the same (None: it has none).
     pub payload_type: Option<(Pt, Option<Pt>)>,
+    /// How long it shall hold pictures back; None: it was never asked to.
+    pub hold_back: Option<Duration>,
 }
 
 impl PartialEq for Destination {
@@ -91,7 +97,7 @@ impl Engine {
                 RtpWrite::new(pt, out.sequence.into(), out.timestamp, wallclock, packet.payload.clone())
                     .marker(header.marker || out.ends_picture)
                     .nackable(video)
-                    .ext_vals(extensions.clone());
+                    .ext_vals(with_delay(extensions.clone(), to.hold_back));
             let copy = match vp8.zip(out.picture).and_then(|(vp8, ids)| patch(&vp8, ids)) {
                 Some(patch) => copy.vp8_patch(patch),
                 None => copy,
@@ -176,6 +182,15 @@ impl Engine {
     pub(super) fn refresh_tracks(&mut self) {
         for track in self.tracks.values_mut() {
             track.route.refresh(self.at);
+            let publisher = self.members.get(&track.publisher).filter(|_| track.route.is_video());
+            let repair_from = publisher.map(|member| member.repair_from);
+            for to in track.route.destinations_mut() {
+                let Some((from, viewer)) = repair_from.zip(self.members.get(&to.member)) else { continue };
+                let hold_back = repair::hold_back(&from, &viewer.repair_to, self.at);
+                // Zero must be said too, once there was more.
+                to.hold_back =
+                    (hold_back > Duration::ZERO).then_some(hold_back).or(to.hold_back.map(|_| hold_back));
+            }
             let Some(on) = track.route.dynacast(self.at) else { continue };
             if let Some(member) = self.members.get_mut(&track.publisher) {
                 member.send(reply::qualities(&track.sid, &track.codec, on));
@@ -285,6 +300,13 @@ fn patch(vp8: &Vp8Descriptor, ids: PictureIds) -> Option<Vp8Patch> {
         patch = patch.key_idx(ids.key);
     }
     patch.build().ok()
+}
+
+/// With the playout delay that is asked for: at least so much, at most as much as can be said.
+fn with_delay(mut extensions: ExtensionValues, hold_back: Option<Duration>) -> ExtensionValues {
+    extensions.play_delay_min = hold_back.map(Into::into);
+    extensions.play_delay_max = hold_back.map(|_| LONGEST_DELAY.into());
+    extensions
 }
 
 /// What of a publisher's header extensions a subscriber may see. MID and RID are the publisher's own; the dependency

@@ -1,7 +1,7 @@
 //! A participant's state within the engine.
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use livekit_protocol as proto;
 use str0m::channel::ChannelId;
@@ -17,8 +17,8 @@ use crate::media::Layer;
 use crate::room::{Audience, MemberKey};
 use crate::rtc::sfu::publisher::{Publisher, Source};
 use crate::rtc::sfu::subscriber::Subscriber;
-use crate::sfu::Wish;
 use crate::sfu::sender_clock::SenderClock;
+use crate::sfu::{RepairTime, Wish};
 
 /// A track that the client announced; published once an offer carries it.
 #[derive(Clone, Debug)]
@@ -78,6 +78,11 @@ pub(super) struct Member {
     pub publications: Vec<Publication>,
     pub streams: HashMap<u32, Stream>,
     pub clock: SenderClock,
+    /// What is lost on the way from it, and to it.
+    pub repair_from: RepairTime,
+    pub repair_to: RepairTime,
+    /// To its client and back, as far as is known.
+    pub round_trip: Option<Duration>,
     /// Track sid → what it asked for.
     pub wishes: HashMap<String, Wish>,
     /// Track sids that it does not want although it subscribes to everything.

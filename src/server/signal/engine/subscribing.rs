@@ -81,7 +81,8 @@ impl Engine {
         let Some(published) = self.tracks.get_mut(&track) else { return };
         let Some(member) = self.members.get_mut(&key) else { return };
         let connection = member.subscriber.key;
-        let to = Destination { member: key, connection, mid: Mid::new(), ssrc: 0.into(), payload_type: None };
+        let (mid, ssrc) = (Mid::new(), 0.into());
+        let to = Destination { member: key, connection, mid, ssrc, payload_type: None, hold_back: None };
         published.route.subscribe(to, member.wishes.get(&published.sid).copied().unwrap_or_default());
         let msid = Msid {
             stream_id: format!("{}|{}", published.publisher_sid, published.sid),
