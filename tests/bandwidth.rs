@@ -10,9 +10,10 @@ use std::time::Duration;
 
 use livekit_protocol as proto;
 use relay::{Link, Relay};
-use rooms::RoomServer;
+use roomd::room::Grant;
 use rooms::client::{Client, Doing, FPS, Picture, Seen};
 use rooms::gateway::{Gateway, Way};
+use rooms::{RoomServer, grant};
 
 const FULL: u8 = 2;
 const CAMERA: Doing = Doing { video: true, audio: Some(20) };
@@ -145,4 +146,40 @@ async fn of_many_voices_the_loudest_five_are_sent() {
     let after = heard();
     let going_on = after.iter().filter(|(ssrc, count)| before.get(ssrc).is_none_or(|before| before < count));
     assert_eq!(going_on.count(), 5, "{before:?} {after:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_moderator_muted_reaches_nobody_although_its_client_goes_on_sending() {
+    let server = RoomServer::start().await;
+    let publisher = Client::join(&server.ws_url(), &server.token("hall", "deaf"), CAMERA).await;
+    let viewer = Client::join(&server.ws_url(), &server.token("hall", "viewer"), Doing::default()).await;
+    let counts = || {
+        let seen = viewer.seen.lock().expect("seen");
+        (seen.video.iter().sum::<u64>(), seen.audio)
+    };
+    let wait = async |what: &str, done: &dyn Fn() -> bool| {
+        let waiting = async {
+            while !done() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(LIMIT, waiting).await.unwrap_or_else(|_| panic!("never: {what}"));
+    };
+    wait("picture and sound", &|| counts().0 > 50 && counts().1 > 50).await;
+    let moderator = Grant { room_admin: true, ..grant("hall", "host") };
+    let tracks = publisher.seen.lock().expect("seen").published.clone();
+    assert_eq!(tracks.len(), 2);
+    for track_sid in tracks {
+        let (room, identity) = ("hall".to_owned(), "deaf".to_owned());
+        let request = proto::MuteRoomTrackRequest { room, identity, track_sid, muted: true };
+        assert!(server.handle.mute_track(moderator.clone(), request).await.expect("muted").muted);
+    }
+    // What is under way still comes.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let (before, received) = (counts(), server.handle.counters().packets_received.load(Ordering::Relaxed));
+    let pictures = publisher.pictures.load(Ordering::Relaxed);
+    wait("two more seconds", &|| publisher.pictures.load(Ordering::Relaxed) > pictures + 2 * FPS).await;
+    assert_eq!(counts(), before);
+    let more = server.handle.counters().packets_received.load(Ordering::Relaxed) - received;
+    assert!(more > 100, "the client goes on: {more} packets came");
 }

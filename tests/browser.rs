@@ -8,9 +8,11 @@ mod rooms;
 use std::time::Duration;
 
 use relay::{Link, Relay};
+use roomd::room::Grant;
 use roomd::rtc::sfu::Codecs;
 use rooms::gateway::{Gateway, Way};
-use rooms::{RoomServer, run_script, tool};
+use rooms::{RoomServer, grant, run_script, tool};
+use serde_json::json;
 
 const MODULES: &str = "ROOMD_TEST_NODE_MODULES";
 const WHAT: &str = "a node_modules folder with playwright-core and livekit-client";
@@ -198,4 +200,30 @@ async fn pages_whose_network_lets_no_udp_through_call_by_tcp() {
     let Some(seen) = meet(&gateway.http_url(), &server, "h264").await else { return };
     let expected = ("video/H264".to_owned(), "tcp".to_owned());
     assert_eq!(seen, [expected.clone(), expected]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_without_an_sdk_publishes_by_whip_and_others_watch_what_stands_out_by_whep() {
+    let Some(modules) = tool(MODULES, WHAT) else { return };
+    let _alone = ALONE.lock().await;
+    let server = RoomServer::start().await;
+    let token = |identity: &str| server.token("lobby", identity);
+    let hidden = server.token_for(&Grant { hidden: true, ..grant("lobby", "second") });
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/browser/whip.mjs");
+    let (camera, sdk, viewer) = (token("camera"), token("sdk"), token("viewer"));
+    let arguments = [script, &server.http_url(), &camera, &sdk, &viewer, &hidden];
+    let envs = [("NODE_MODULES", modules.as_str())];
+    let seen = run_script("node", &arguments, &envs, Duration::from_secs(240)).await;
+    eprintln!("{seen:#} {:?}", server.handle.counters());
+    let camera = json!({"identity": "camera", "tracks": ["camera", "microphone"]});
+    let viewer = json!({"identity": "viewer", "tracks": []});
+    let mut roster = seen["roster"].as_array().expect("a roster").clone();
+    roster.sort_by_key(|one| one["identity"].to_string());
+    assert_eq!(roster, [camera, viewer], "the hidden viewer is not in it");
+    assert_eq!(seen["restarted"], json!({"status": 200, "renewed": true}));
+    for viewer in [1, 2] {
+        assert_eq!(seen["before"][viewer]["ssrcs"], seen["after"][viewer]["ssrcs"], "one stream a kind");
+        assert_eq!(seen["after"][viewer]["ssrcs"].as_array().map(Vec::len), Some(2));
+    }
+    assert_eq!((&seen["ended"], &seen["again"]), (&json!(200), &json!(404)));
 }

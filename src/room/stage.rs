@@ -48,6 +48,34 @@ impl Stage {
         Stage { speaker, presenter, main: presenter.or(speaker).or(before).or_else(first) }
     }
 
+    /// What they see or hear who get one picture and one sound: the screen, else the camera, of whom a picture of the
+    /// room shows large; who speaks. Where there is none, what they got before (`shown`, a track's sid), else any. Muted
+    /// tracks, and those that `may` forbids, are left out.
+    pub fn track<'p>(
+        &self,
+        participants: &'p [Participant],
+        video: bool,
+        shown: Option<&str>,
+        may: impl Fn(&Participant, &proto::TrackInfo) -> bool,
+    ) -> Option<&'p proto::TrackInfo> {
+        let kind = if video { proto::TrackType::Video } else { proto::TrackType::Audio } as i32;
+        let fits =
+            |p: &Participant, track: &proto::TrackInfo| track.r#type == kind && !track.muted && may(p, track);
+        let all: Vec<(MemberKey, &proto::TrackInfo)> = participants
+            .iter()
+            .flat_map(|p| p.tracks.iter().filter(|track| fits(p, track)).map(|track| (p.key, track)))
+            .collect();
+        let of = |who: Option<MemberKey>| {
+            all.iter().filter(move |(key, _)| Some(*key) == who).map(|(_, track)| *track)
+        };
+        let before = || all.iter().map(|(_, track)| *track).find(|track| Some(track.sid.as_str()) == shown);
+        let found = match video {
+            true => of(self.main).find(|track| is_screen(track)).or(of(self.main).next()).or_else(before),
+            false => of(self.speaker).next().or_else(before).or(of(self.main).next()),
+        };
+        found.or(all.first().map(|(_, track)| *track))
+    }
+
     /// What is different in `after`.
     pub fn changes(&self, after: &Stage) -> impl Iterator<Item = (StagePart, Option<MemberKey>)> {
         let parts = [

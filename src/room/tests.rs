@@ -302,3 +302,39 @@ fn the_presenter_stands_out_then_the_speaker_then_whoever_did_before() {
     rooms.leave("hall", carl, MediaTime::ZERO);
     assert_eq!(next(&rooms, &stage, &[]).main, Some(anna));
 }
+
+#[test]
+fn who_gets_one_picture_and_one_sound_gets_the_screen_else_the_main_camera_and_who_speaks() {
+    let mut rooms = Rooms::default();
+    let [anna, bert, carl] =
+        ["anna", "bert", "carl"].map(|identity| rooms.admit(joining(identity), wall()).unwrap().key);
+    let mut publish = |key, sid: &str, kind, source: proto::TrackSource| {
+        let (sid, r#type) = (sid.to_owned(), kind as i32);
+        let track = proto::TrackInfo { sid, r#type, source: source as i32, ..Default::default() };
+        rooms.get_mut("hall").unwrap().participant_mut(key).unwrap().tracks.push(track);
+    };
+    let (audio, video) = (proto::TrackType::Audio, proto::TrackType::Video);
+    for (key, name) in [(anna, "anna"), (bert, "bert")] {
+        publish(key, &format!("{name}'s camera"), video, proto::TrackSource::Camera);
+        publish(key, &format!("{name}'s voice"), audio, proto::TrackSource::Microphone);
+    }
+    publish(bert, "screen", video, proto::TrackSource::ScreenShare);
+    publish(carl, "carl's voice", audio, proto::TrackSource::Microphone);
+    let participants = &mut rooms.get_mut("hall").unwrap().participants;
+    let track = |participants: &[Participant], stage: &Stage, video, shown: &str| {
+        let may = |_: &Participant, track: &proto::TrackInfo| track.sid != "carl's voice";
+        stage.track(participants, video, Some(shown), may).map(|track| track.sid.clone()).unwrap_or_default()
+    };
+    let presents = Stage { speaker: Some(anna), presenter: Some(bert), main: Some(bert) };
+    assert_eq!(track(participants, &presents, true, ""), "screen");
+    assert_eq!(track(participants, &presents, false, ""), "anna's voice");
+    let quiet = Stage { speaker: None, presenter: None, main: Some(anna) };
+    assert_eq!(track(participants, &quiet, true, "bert's camera"), "anna's camera");
+    assert_eq!(track(participants, &quiet, false, "bert's voice"), "bert's voice", "he may go on");
+    assert_eq!(track(participants, &quiet, false, ""), "anna's voice");
+    let carl_speaks = Stage { speaker: Some(carl), presenter: None, main: Some(carl) };
+    assert_eq!(track(participants, &carl_speaks, true, "bert's camera"), "bert's camera", "he has none");
+    assert_eq!(track(participants, &carl_speaks, false, "gone"), "anna's voice", "his is not allowed");
+    participants.iter_mut().flat_map(|p| &mut p.tracks).for_each(|track| track.muted = true);
+    assert_eq!(track(participants, &presents, true, "screen"), "");
+}

@@ -121,9 +121,17 @@ impl<T: PartialEq> Route<T> {
         self.announced = bits_per_second;
     }
 
-    /// A muted track is not sent, and needs no bandwidth.
+    /// A muted track is not sent, whatever its publisher still sends, and needs no bandwidth.
     pub fn set_muted(&mut self, muted: bool) {
         self.muted = muted;
+        if muted {
+            self.interrupt();
+        }
+    }
+
+    /// See [`Route::set_muted`].
+    pub fn is_muted(&self) -> bool {
+        self.muted
     }
 
     /// Everyone who gets it.
@@ -158,6 +166,9 @@ impl<T: PartialEq> Route<T> {
     /// Hands a packet to everyone who gets a copy. True when its layer has just begun to arrive: a moment to
     /// call [`Route::refresh`].
     pub fn forward(&mut self, packet: &Incoming, mut send: impl FnMut(&mut T, Outgoing)) -> bool {
+        if self.muted {
+            return false;
+        }
         let source = &mut self.sources[packet.layer.index()];
         let began = source.seen.is_none_or(|at| packet.arrival.since(at) >= SILENT_AFTER);
         source.seen = Some(packet.arrival);

@@ -176,6 +176,23 @@ fn nothing_is_sent_before_a_keyframe_and_after_a_pause_not_either() {
 }
 
 #[test]
+fn a_muted_track_reaches_nobody_and_goes_on_at_a_keyframe_without_a_gap() {
+    let publisher = Publisher::new(13);
+    let mut route = ready_route();
+    let next = |route: &mut Route<u32>, picture, keyframe| {
+        let packet = publisher.packet(Layer::Full, picture, 0, keyframe);
+        route.refresh(packet.arrival);
+        send(route, packet).map(|out| out.sequence)
+    };
+    let first = next(&mut route, 0, true).expect("a copy");
+    route.set_muted(true);
+    assert!((1..30).all(|picture| next(&mut route, picture, picture == 10).is_none()));
+    route.set_muted(false);
+    assert_eq!(next(&mut route, 30, false), None, "a decoder cannot begin here");
+    assert_eq!(next(&mut route, 31, true), Some(first + 1));
+}
+
+#[test]
 fn a_layer_that_stops_arriving_is_replaced_by_the_next_smaller() {
     let publisher = Publisher::new(7);
     let mut route = ready_route();

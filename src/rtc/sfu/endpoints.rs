@@ -15,7 +15,7 @@ use super::sockets::{Datagram, Peer, Sockets};
 use super::{NodeIp, stun};
 
 /// Names a connection; never used again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConnectionKey(u64);
 
 /// What a connection is for.

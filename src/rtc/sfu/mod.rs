@@ -1,13 +1,15 @@
 //! The room server's WebRTC endpoints: one UDP and one TCP port, ICE-lite, driven without I/O inside the library.
 //!
 //! [`Endpoints`] owns the sockets and every connection. A connection is a publisher's (the client offers,
-//! [`publisher`]) or a subscriber's (we offer, [`subscriber`]), or both at once (the client offers, [`single`]). What the library cannot be trusted with is
+//! [`publisher`]) or a subscriber's (we offer, [`subscriber`]), or both at once (the client offers, [`single`]), or
+//! that of a client that offers once and watches what it is given (`fixed`). What the library cannot be trusted with is
 //! checked before ([`sdp::OfferRules`]) and caught behind ([`guard`]).
 
 pub mod addresses;
 mod connection;
 pub mod dependency;
 pub mod endpoints;
+mod fixed;
 pub mod framing;
 pub mod guard;
 pub mod publisher;

@@ -22,6 +22,8 @@ pub(super) struct Single {
     sections: usize,
     /// The client was asked to offer again, and for how many sections of audio and of video.
     asked: Option<[usize; 2]>,
+    /// The client offers only for itself: it is never asked to, and its sections keep their streams whatever they carry.
+    pub(super) fixed: bool,
 }
 
 impl Single {
@@ -75,6 +77,10 @@ impl Subscriber {
     /// [`Panicked`]: the connection is closed.
     pub(super) fn bind(&mut self, endpoints: &mut Endpoints, offer: &str) -> Result<(), Panicked> {
         let sections = sdp::sections(offer);
+        if self.is_fixed() {
+            self.bind_fixed(&sections);
+            return Ok(());
+        }
         let Some(single) = &mut self.single else { return Ok(()) };
         (single.sections, single.asked) = (sections.len(), None);
         let usable: Vec<(Mid, bool)> = sections.iter().filter_map(receiving).collect();
@@ -159,7 +165,7 @@ impl Subscriber {
         let lacking = [lack(false), lack(true)];
         let usable =
             self.slots.iter().any(|slot| !is_wanted(slot) && unbound.iter().any(|w| w.video == slot.video));
-        let single = self.single.as_mut().filter(|single| single.sections > 0)?;
+        let single = self.single.as_mut().filter(|single| single.sections > 0 && !single.fixed)?;
         let before = single.asked.unwrap_or_default();
         let mut room = MAX_SECTIONS.saturating_sub(single.sections + before[0] + before[1]);
         let more = [0, 1].map(|kind| {
@@ -184,7 +190,7 @@ impl Subscriber {
 }
 
 /// The MID of a section that the client can receive in, and whether it is for video.
-fn receiving(section: &Section<'_>) -> Option<(Mid, bool)> {
+pub(super) fn receiving(section: &Section<'_>) -> Option<(Mid, bool)> {
     let media = matches!(section.kind, Kind::Audio | Kind::Video);
     let usable = media && section.receives && !section.port_zero;
     section.mid.filter(|_| usable).map(|mid| (Mid::from(mid), section.kind == Kind::Video))

@@ -6,13 +6,17 @@
 //! | `twirp` | Twirp (version 7): protobuf and JSON bodies, its errors |
 //! | `room_service` | `livekit.RoomService` |
 //! | `rest` | `/v2/*`, `/openapi.json` |
+//! | `whip` | `/whip/v1`, `/whep/v1` |
 
 mod guard;
 mod rest;
 mod room_service;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod testing;
 mod twirp;
+mod whip;
 
 use std::sync::Arc;
 
@@ -33,14 +37,16 @@ struct Api {
     keys: Arc<Keys>,
     store: Store,
     rates: Arc<Rates>,
+    sessions: Arc<whip::Sessions>,
 }
 
-/// The paths of the APIs: `/twirp/…`, `/v2/…`, `/openapi.json`.
+/// The paths of the APIs: `/twirp/…`, `/v2/…`, `/openapi.json`, `/whip/v1`, `/whep/v1`.
 pub fn routes(rooms: Handle, keys: Arc<Keys>, store: Store) -> Router {
     rest::routes()
         .route("/twirp/livekit.RoomService/{method}", any(room_service::serve))
         .route("/twirp/{*path}", any(twirp::unknown))
-        .with_state(Api { rooms, keys, store, rates: Arc::default() })
+        .merge(whip::routes())
+        .with_state(Api { rooms, keys, store, rates: Arc::default(), sessions: Arc::default() })
 }
 
 /// Tells the room server of the rooms that app servers have made.

@@ -40,6 +40,8 @@ pub(super) struct Join {
     pub resume: Option<String>,
     /// One connection for both ways (`/rtc/v1`).
     pub single: bool,
+    /// It watches whatever stands out, over a single connection for which it offers only once.
+    pub watches: bool,
     /// What it said already when it asked to join, in order.
     pub first: Vec<proto::signal_request::Message>,
     /// Where its messages go.

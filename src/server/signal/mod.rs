@@ -14,6 +14,7 @@ mod orders;
 mod pace;
 mod routes;
 mod session;
+mod stay;
 
 use std::sync::Arc;
 
@@ -26,6 +27,7 @@ use crate::rtc::sfu::{Codecs, NodeIp};
 pub use handle::{Counters, Handle, RoomSnapshot, Snapshot};
 pub use orders::RpcFailure;
 pub use routes::routes;
+pub(in crate::server) use stay::{Entry, Stay, StayError};
 
 /// The protocol version of LiveKit's signalling that is spoken.
 pub const PROTOCOL: i32 = 17;

@@ -55,6 +55,7 @@ pub(super) async fn run(socket: WebSocket, opening: Opening, handle: Handle, key
         attributes,
         resume,
         single,
+        watches: false,
         first,
         out,
         reply,

@@ -3,6 +3,8 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::server::api::whip;
+
 /// One call.
 struct Operation {
     method: &'static str,
@@ -51,7 +53,7 @@ const OPERATIONS: [Operation; 12] = [
 
 /// The document.
 pub fn document() -> Value {
-    let mut paths: Map<String, Value> = Map::new();
+    let mut paths: Map<String, Value> = whip::paths();
     for operation in &OPERATIONS {
         let path = paths.entry(operation.path).or_insert_with(|| json!({}));
         path[operation.method] = operation.describe();
@@ -61,7 +63,7 @@ pub fn document() -> Value {
         "info": {
             "title": "roomd",
             "version": env!("CARGO_PKG_VERSION"),
-            "description": "Rooms, sessions and tokens for app servers. Times are RFC 3339, UTC.",
+            "description": "Rooms, sessions and tokens for app servers; WHIP and WHEP for their clients. Times are RFC 3339, UTC.",
         },
         "security": [{"token": []}],
         "paths": paths,

@@ -1,67 +1,14 @@
 //! The REST calls, without sockets: every path of the interface's description, and every answer against its schema.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::time::Duration;
-
-use axum::Router;
-use axum::body::Body;
-use axum::http::Request;
 use serde_json::{Value, json};
-use tower::ServiceExt;
 
 use super::document;
-use crate::base::{Shutdown, clock};
+use crate::base::clock;
 use crate::room::Grant;
-use crate::room::token::Keys;
-use crate::rtc::sfu::{Codecs, NodeIp};
-use crate::server::signal::{self, Config, Handle};
-use crate::store::{Report, Store};
-
-struct Server {
-    router: Router,
-    rooms: Handle,
-    keys: Arc<Keys>,
-    store: Store,
-    shutdown: Shutdown,
-    _dir: tempfile::TempDir,
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.shutdown.cancel();
-    }
-}
-
-fn admin() -> Grant {
-    Grant { room_admin: true, room_create: true, room_list: true, ..Grant::default() }
-}
+use crate::server::api::testing::{Server, admin};
+use crate::store::Report;
 
 impl Server {
-    fn start() -> Server {
-        let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(&dir.path().join("roomd.db")).unwrap();
-        let shutdown = Shutdown::new();
-        let node_ip = NodeIp::Fixed(std::net::Ipv4Addr::LOCALHOST.into());
-        let config = Config { rtc_udp: 0, rtc_tcp: 0, node_ip, codecs: Codecs::default() };
-        let rooms = signal::start(config, shutdown.clone()).unwrap();
-        let secret = "0123456789012345678901234567890123456789".to_owned();
-        let keys = Arc::new(Keys::new(BTreeMap::from([("k".to_owned(), secret)])).unwrap());
-        let router = crate::server::api::routes(rooms.clone(), keys.clone(), store.clone());
-        Server { router, rooms, keys, store, shutdown, _dir: dir }
-    }
-
-    async fn call(&self, method: &str, path: &str, grant: &Grant, body: Value) -> (u16, Value) {
-        let token = self.keys.mint(grant, Duration::from_secs(60), clock::wall());
-        let request = Request::builder().method(method).uri(path).header("authorization", token);
-        let body = if body.is_null() { Body::empty() } else { Body::from(body.to_string()) };
-        let request = request.header("content-type", "application/json").body(body).unwrap();
-        let response = self.router.clone().oneshot(request).await.unwrap();
-        let status = response.status().as_u16();
-        let bytes = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
-        (status, serde_json::from_slice(&bytes).unwrap())
-    }
-
     async fn post(&self, path: &str, body: Value) -> (u16, Value) {
         self.call("POST", path, &admin(), body).await
     }
@@ -123,13 +70,11 @@ async fn every_described_path_is_served_and_needs_a_token() {
     for (path, operations) in document()["paths"].as_object().unwrap() {
         for method in operations.as_object().unwrap().keys() {
             let path = path.replace("{id}", "x");
-            let request = Request::builder().method(method.to_uppercase().as_str()).uri(&path);
-            let response = server.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
-            assert_eq!(response.status().as_u16(), 401, "{method} {path}");
+            let (status, ..) = server.send(&method.to_uppercase(), &path, &[], "").await;
+            assert_eq!(status.as_u16(), 401, "{method} {path}");
         }
     }
-    let request = Request::builder().uri("/openapi.json").body(Body::empty()).unwrap();
-    assert_eq!(server.router.clone().oneshot(request).await.unwrap().status().as_u16(), 200);
+    assert_eq!(server.send("GET", "/openapi.json", &[], "").await.0.as_u16(), 200);
     assert_eq!(server.get("/v2/nothing").await.0, 404);
     assert_eq!(server.call("DELETE", "/v2/rooms", &admin(), Value::Null).await.0, 405);
 }

@@ -8,6 +8,7 @@ use tracing::{info, warn};
 
 use super::super::message::{Join, Ticket};
 use super::member::Member;
+use super::watching::Watch;
 use super::{Engine, reply};
 use crate::base::clock;
 use crate::room::{Audience, Departure, Event, Joining, MemberKey, Participant, Room};
@@ -23,7 +24,8 @@ impl Engine {
             self.resume(&sid, join);
             return;
         }
-        let Join { room, grant, protocol, auto_subscribe, attributes, single, first, out, reply, .. } = join;
+        let Join { room, grant, protocol, auto_subscribe, attributes, single, watches, .. } = join;
+        let Join { first, out, reply, .. } = join;
         let identity = grant.identity.clone();
         let joining = Joining { room: room.clone(), grant, attributes };
         let admitted = match self.rooms.admit(joining, clock::wall()) {
@@ -37,7 +39,7 @@ impl Engine {
         self.lay_down(&room);
         let sid = self.participant(&room, key).map(|p| p.sid.clone()).unwrap_or_default();
         info!(room, identity, sid, protocol, "a participant joined");
-        let (publisher, subscriber) = self.open_connections(key, single);
+        let (publisher, subscriber) = self.open_connections(key, single, watches);
         let member = Member {
             key,
             room: room.clone(),
@@ -86,12 +88,17 @@ impl Engine {
         self.changed = true;
     }
 
-    fn open_connections(&mut self, key: MemberKey, single: bool) -> (Publisher, Subscriber) {
+    fn open_connections(&mut self, key: MemberKey, single: bool, watches: bool) -> (Publisher, Subscriber) {
         let mut open = |role| {
             let connection = self.endpoints.open(role, self.now);
             self.owners.insert(connection, (key, role));
             connection
         };
+        if watches {
+            let connection = open(Role::Both);
+            self.watches.insert(key, Watch::default());
+            return (Publisher::new(connection), Subscriber::fixed(connection));
+        }
         if single {
             let connection = open(Role::Both);
             return (Publisher::new(connection), Subscriber::single(connection));
@@ -195,6 +202,7 @@ impl Engine {
             }
         }
         self.drop_calls(key);
+        self.watches.remove(&key);
         for track in self.tracks.values_mut() {
             track.route.unsubscribe(|to| to.member == key);
         }

@@ -9,7 +9,7 @@ use str0m::rtp::{ExtensionValues, RtpPacket, RtpWrite, Ssrc, Vp8Descriptor, Vp8P
 
 use super::super::Counters;
 use super::member::Stream;
-use super::{Engine, reply};
+use super::{Engine, reply, watching};
 use crate::base::clock::{self, MediaTime};
 use crate::media::Layer;
 use crate::room::MemberKey;
@@ -46,6 +46,8 @@ pub(super) struct Destination {
     pub payload_type: Option<(Pt, Option<Pt>)>,
     /// How long it shall hold pictures back; None: it was never asked to.
     pub hold_back: Option<Duration>,
+    /// It takes turns with other tracks on one stream; which turn this is.
+    pub turn: Option<u32>,
 }
 
 impl PartialEq for Destination {
@@ -55,6 +57,12 @@ impl PartialEq for Destination {
 }
 
 impl Destination {
+    /// Not negotiated yet.
+    pub fn new(member: MemberKey, connection: ConnectionKey) -> Self {
+        let (mid, ssrc) = (Mid::new(), 0.into());
+        Destination { member, connection, mid, ssrc, payload_type: None, hold_back: None, turn: None }
+    }
+
     fn payload_type(&mut self, endpoints: &mut Endpoints, params: &PayloadParams) -> Option<Pt> {
         if let Some((of, pt)) = self.payload_type
             && of == params.pt()
@@ -89,10 +97,11 @@ impl Engine {
         let captured = member.clock.capture_time(header.timestamp, report, rate, self.at);
         let wallclock = clock::instant_of(captured);
         let extensions = passed_on(&header.ext_vals, codec);
-        let endpoints = &mut self.endpoints;
+        let (endpoints, watches, at) = (&mut self.endpoints, &mut self.watches, self.at);
         let mut copies = 0;
         let began = track.route.forward(&incoming, |to, out| {
             let Some(pt) = to.payload_type(endpoints, &stream.params) else { return };
+            let Some(out) = watching::in_turn(watches, to, video, out, at) else { return };
             let copy =
                 RtpWrite::new(pt, out.sequence.into(), out.timestamp, wallclock, packet.payload.clone())
                     .marker(header.marker || out.ends_picture)
@@ -116,6 +125,9 @@ impl Engine {
         let Some(track_of) = self.tracks.get_mut(&track).filter(|track| !track.route.is_video()) else {
             return true;
         };
+        if track_of.route.is_muted() {
+            return false;
+        }
         let room = &track_of.room;
         if !self.speakers.contains_key(room) {
             self.speakers.insert(room.clone(), Default::default());

@@ -7,6 +7,7 @@
 //! | `signals` | what clients say |
 //! | `publishing` | tracks come and go |
 //! | `subscribing`, `audience` | who gets which track, offers to subscribers; whom publishers admit |
+//! | `watching` | those who get whatever stands out |
 //! | `quality` | how good each participant's connection is |
 //! | `media` | packets, keyframes, layers, speakers |
 //! | `data` | data messages |
@@ -29,6 +30,7 @@ mod rpc;
 mod signals;
 mod subscribing;
 mod upkeep;
+mod watching;
 
 #[cfg(test)]
 mod tests;
@@ -58,6 +60,7 @@ use crate::sfu::speaker::Speakers;
 
 use media::Track;
 use member::Member;
+use watching::Watch;
 
 /// How often layers, speakers and timeouts are looked at.
 const TICK: Duration = Duration::from_millis(100);
@@ -81,6 +84,8 @@ pub(super) struct Engine {
     members: HashMap<MemberKey, Member>,
     owners: HashMap<ConnectionKey, (MemberKey, Role)>,
     tracks: HashMap<u64, Track>,
+    /// Of those who watch whatever stands out.
+    watches: HashMap<MemberKey, Watch>,
     speakers: HashMap<String, Speakers<MemberKey>>,
     /// By room, which audio tracks are passed on.
     loudest: HashMap<String, Loudest<u64>>,
@@ -137,6 +142,7 @@ impl Engine {
             members: HashMap::new(),
             owners: HashMap::new(),
             tracks: HashMap::new(),
+            watches: HashMap::new(),
             speakers: HashMap::new(),
             loudest: HashMap::new(),
             calls: HashMap::new(),

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 
 use livekit_protocol as proto;
 use proto::signal_response::Message as Response;
-use str0m::media::Mid;
 use tracing::debug;
 
 use super::media::Destination;
@@ -81,8 +80,7 @@ impl Engine {
         let Some(published) = self.tracks.get_mut(&track) else { return };
         let Some(member) = self.members.get_mut(&key) else { return };
         let connection = member.subscriber.key;
-        let (mid, ssrc) = (Mid::new(), 0.into());
-        let to = Destination { member: key, connection, mid, ssrc, payload_type: None, hold_back: None };
+        let to = Destination::new(key, connection);
         published.route.subscribe(to, member.wishes.get(&published.sid).copied().unwrap_or_default());
         let msid = Msid {
             stream_id: format!("{}|{}", published.publisher_sid, published.sid),

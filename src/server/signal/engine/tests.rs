@@ -50,6 +50,7 @@ fn join(engine: &mut Engine, identity: &str, single: bool) -> Client {
         attributes: HashMap::new(),
         resume: None,
         single,
+        watches: false,
         first: Vec::new(),
         out,
         reply,

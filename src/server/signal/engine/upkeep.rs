@@ -41,6 +41,7 @@ impl Engine {
         self.judge_speakers();
         self.judge_connections();
         self.set_stages();
+        self.show_stages();
         self.end_overdue();
         for event in self.rooms.sweep(self.at) {
             if let Event::RoomFinished { room, .. } = &event {
