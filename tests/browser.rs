@@ -178,7 +178,7 @@ async fn through_a_lossy_way(publisher_is_behind: bool) {
     let number = |name: &str| seen[name].as_f64().expect("a number");
     assert!(relay.up().lost > 0 && relay.down().lost > 0);
     let share = number("decoded") / number("sent");
-    assert!(share >= 0.95, "{share} of the frames were decoded");
+    assert!(share >= 0.9, "{share} of the frames were decoded");
     assert!(number("concealed") < 0.2, "of the sound");
 }
 

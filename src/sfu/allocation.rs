@@ -10,6 +10,8 @@ use crate::base::clock::MediaTime;
 use crate::base::units::Bitrate;
 use crate::media::Layer;
 
+use super::trials::Trials;
+
 /// What is being sent is kept as long as it needs at most this share of the estimate: estimates dip.
 const KEEP_PERCENT: u64 = 110;
 /// More is sent only when all of it then needs at most this share.
@@ -93,6 +95,7 @@ pub struct Allocator<K> {
     fell: Option<MediaTime>,
     rose: Option<MediaTime>,
     calm: Duration,
+    trials: Trials,
     probed: Option<MediaTime>,
     /// The best estimate lately, and since when.
     best: Option<(Bitrate, MediaTime)>,
@@ -100,7 +103,8 @@ pub struct Allocator<K> {
 
 impl<K> Default for Allocator<K> {
     fn default() -> Self {
-        Allocator { shares: Vec::new(), fell: None, rose: None, calm: CALM, probed: None, best: None }
+        let (shares, trials) = (Vec::new(), Trials::default());
+        Allocator { shares, fell: None, rose: None, calm: CALM, trials, probed: None, best: None }
     }
 }
 
@@ -126,11 +130,12 @@ impl<K: Copy + PartialEq> Allocator<K> {
             .collect();
         let flowing = demands.iter().zip(&limits).zip(&before).filter(|(_, before)| before.is_some());
         let flows: u64 = flowing.map(|((demand, layer), _)| demand.rate(*layer)).sum();
-        let believed =
-            |estimate: Bitrate| congested || u64::from(estimate.as_bps()) * 100 < flows * BELIEVED_PERCENT;
+        let believed = |estimate: Bitrate| u64::from(estimate.as_bps()) * 100 < flows * BELIEVED_PERCENT;
         let capacity = match estimate {
             None => u64::MAX / 128,
-            Some(estimate) if self.falls(estimate, now) && believed(estimate) => u64::from(estimate.as_bps()),
+            Some(estimate) if self.falls(estimate, now) && believed(estimate) || congested => {
+                u64::from(estimate.as_bps())
+            }
             Some(estimate) => u64::from(estimate.as_bps()).max(flows),
         };
         let budget = |percent: u64| capacity * percent / 100;
@@ -153,11 +158,28 @@ impl<K: Copy + PartialEq> Allocator<K> {
             fill(&mut layers, demands, budget(RISE_PERCENT), |index| Some(demands[index].wanted));
             if kept != layers {
                 self.rose = Some(now);
+                self.trials.rose(now);
+            } else if !congested {
+                self.try_more(&mut layers, demands, now);
             }
         }
         let share = |(demand, layer): (&Demand<K>, Option<Layer>)| Share { key: demand.key, layer };
         self.shares = demands.iter().zip(layers).map(share).collect();
         &self.shares
+    }
+
+    /// One layer more of the most important video that is held back, when it is time to try that.
+    fn try_more(&mut self, layers: &mut [Option<Layer>], demands: &[Demand<K>], now: MediaTime) {
+        let held_back = layers.iter_mut().zip(demands).find_map(|(layer, demand)| {
+            let above = demand.above(*layer, demand.wanted)?;
+            Some((layer, above))
+        });
+        if let Some((layer, above)) = held_back
+            && self.trials.begin(now)
+        {
+            *layer = Some(above);
+            self.rose = Some(now);
+        }
     }
 
     fn falls(&mut self, estimate: Bitrate, now: MediaTime) -> bool {
@@ -175,6 +197,7 @@ impl<K: Copy + PartialEq> Allocator<K> {
             self.calm = CALM;
         }
         self.fell = Some(now);
+        self.trials.fell(now);
     }
 
     fn share(&self, key: K) -> Option<Option<Layer>> {
@@ -322,7 +345,8 @@ mod tests {
             let mut allocator = Allocator::default();
             let mut targets = Vec::new();
             for step in 0..100 {
-                allocator.allocate(Some(Bitrate::kbps(kbps)), false, &[camera(1)], at(step * 100));
+                // Nothing is tried while the path is congested.
+                allocator.allocate(Some(Bitrate::kbps(kbps)), true, &[camera(1)], at(step * 100));
                 let target = allocator.target(&[camera(1)], Bitrate::kbps(40), true, at(step * 100));
                 assert_eq!(target.short, kbps < 2000);
                 assert_eq!(target.desired > Bitrate::bps(0), target.short);
@@ -360,6 +384,21 @@ mod tests {
         assert_eq!(layer(1100, false, 9_000), Some(Layer::Half), "much less arrives");
     }
 
+    #[test]
+    fn a_low_estimate_that_does_not_fall_is_put_to_the_test() {
+        let mut allocator = Allocator::default();
+        let mut layer =
+            |kbps, ms| layers(allocator.allocate(Some(Bitrate::kbps(kbps)), false, &[camera(1)], at(ms)))[0];
+        assert_eq!(layer(200, 0), Some(Layer::Quarter));
+        assert_eq!(layer(200, 4_900), Some(Layer::Quarter));
+        assert_eq!(layer(200, 5_000), Some(Layer::Half), "tried");
+        assert_eq!(layer(500, 6_000), Some(Layer::Half));
+        assert_eq!(layer(500, 10_000), Some(Layer::Full), "tried");
+        assert_eq!(layer(300, 11_000), Some(Layer::Quarter), "it did not fit");
+        assert_eq!(layer(300, 25_900), Some(Layer::Quarter));
+        assert_eq!(layer(300, 26_000), Some(Layer::Half), "tried again, later");
+    }
+
     proptest! {
         #[test]
         fn shares_stay_within_the_estimate_and_the_wishes(
@@ -373,7 +412,7 @@ mod tests {
                 let demands: Vec<Demand<u8>> = (0..count as u8)
                     .map(|key| Demand { wanted: Layer::ALL[wanted[usize::from(key)]], ..camera(key) })
                     .collect();
-                let shares = allocator.allocate(Some(Bitrate::bps(bps)), false, &demands, at(now)).to_vec();
+                let shares = allocator.allocate(Some(Bitrate::bps(bps)), true, &demands, at(now)).to_vec();
                 let spent: u64 = demands.iter().zip(&shares).map(|(demand, share)| demand.rate(share.layer)).sum();
                 prop_assert!(spent <= u64::from(bps).max(flowing + 4 * 150_000) * KEEP_PERCENT / 100);
                 flowing = spent;

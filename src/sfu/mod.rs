@@ -22,6 +22,7 @@ pub mod sequence;
 pub mod spatial;
 pub mod speaker;
 pub mod timestamp;
+pub mod trials;
 pub mod vp9;
 
 #[cfg(test)]

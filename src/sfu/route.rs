@@ -218,7 +218,8 @@ impl<T: PartialEq> Route<T> {
             if self.layering == Layering::One && layer != Layer::Full {
                 return None;
             }
-            let measured = self.sources[index].rate.bps(now).filter(|_| live[index]).map(|bits| bits + below);
+            let measured = self.sources[index].rate.bps(now).filter(|_| live[index]);
+            let measured = measured.map(|bits| bits.saturating_add(below));
             if self.layering == Layering::Spatial {
                 below = measured.unwrap_or(below);
             }

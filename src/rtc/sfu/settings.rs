@@ -17,9 +17,9 @@ pub enum VideoCodec {
     H264,
     /// VP8.
     Vp8,
-    /// VP9, profiles 0 and 2; all spatial layers of one stream go to everyone.
+    /// VP9, profiles 0 and 2.
     Vp9,
-    /// AV1, main profile; as VP9.
+    /// AV1, main profile; all spatial layers of one stream go to everyone.
     Av1,
 }
 

@@ -21,7 +21,7 @@ const AUDIO_TRACKS: u32 = 5;
 /// So much loss is not of the air but of a queue that overflows.
 const CONGESTION_LOSS: f32 = 0.1;
 /// Round trips that are so much longer than the shortest wait in a queue.
-const QUEUED: Duration = Duration::from_millis(150);
+const QUEUED: Duration = Duration::from_millis(200);
 /// How long such a figure counts: the next ones come after 5 s.
 const CONGESTION_MEMORY: Duration = Duration::from_secs(6);
 
