@@ -64,7 +64,7 @@ mod tests {
 
     #[test]
     fn failures_make_it_patient_and_success_makes_it_bold() {
-        let at = |s| MediaTime::from_millis(s * 1000);
+        let at = |s: u64| MediaTime::from_millis(s * 1000);
         let mut trials = Trials::default();
         assert!(!trials.begin(at(0)) && !trials.begin(at(4)) && trials.begin(at(5)));
         trials.fell(at(6));
