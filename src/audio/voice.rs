@@ -3,8 +3,10 @@
 //! The speaker's thread says what it plays and when it is heard; the microphone's thread has each frame processed
 //! beside what was heard at that time.
 
+mod bands;
 mod chain;
 mod echo;
+mod level;
 mod played;
 mod stage;
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 pub mod child;
 mod free_space;
+pub mod jpeg;
 mod monotonic;
 pub mod openh264;
 pub mod openh264_asm;

@@ -106,10 +106,11 @@ pub fn limit_range(from: Plane, to: &mut [u8], samples: Samples) -> bool {
 /// As [`limit_range`], in place.
 pub fn limit_range_in_place(plane: &mut [u8], samples: Samples) {
     let (scale, bias) = samples.factors();
-    // One table look-up a sample is as quick as it need be: this is for small planes.
-    for sample in plane {
-        *sample = ((i32::from(*sample) * scale) / 256 + bias) as u8;
-    }
+    // libyuv counts in i32; no picture comes near.
+    let length = i32::try_from(plane.len()).unwrap_or(0);
+    let at = plane.as_mut_ptr();
+    // SAFETY: one row of the slice's length, each sample read before it is written.
+    unsafe { yuv_sys::rs_Convert8To8Plane(at.cast_const(), length, at, length, scale, bias, length, 1) };
 }
 
 /// Order of the bytes of 4:2:2 with all components in one plane.

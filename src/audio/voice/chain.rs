@@ -1,7 +1,9 @@
 //! The steps in order, and when each is needed.
 
+use super::bands::{Cleaner, Wanted};
+use super::level::{Gain, HighPass};
 use super::played::Timeline;
-use super::stage::{Block, Kind, Stage};
+use super::stage::{Block, Stage};
 use super::{BLOCK, VoiceConfig};
 use crate::media::{AUDIO_RATE, AudioFrame};
 
@@ -13,15 +15,13 @@ const LEAD: i64 = AUDIO_RATE as i64 / 100;
 const RESTS_AFTER: u32 = 1000;
 
 /// The processing of one microphone.
-#[derive(Debug)]
 pub struct Chain {
     timeline: Timeline,
     /// Blocks since the speaker was last heard.
     quiet: u32,
-    high_pass: Stage,
-    echo: Stage,
-    noise: Stage,
-    gain: Stage,
+    high_pass: Stage<HighPass>,
+    cleaner: Stage<Cleaner>,
+    gain: Stage<Gain>,
 }
 
 impl Default for Chain {
@@ -29,11 +29,19 @@ impl Default for Chain {
         Chain {
             timeline: Timeline::default(),
             quiet: RESTS_AFTER,
-            high_pass: Stage::new(Kind::HighPass),
-            echo: Stage::new(Kind::Echo),
-            noise: Stage::new(Kind::Noise),
-            gain: Stage::new(Kind::Gain),
+            high_pass: Stage::default(),
+            cleaner: Stage::default(),
+            gain: Stage::default(),
         }
+    }
+}
+
+impl std::fmt::Debug for Chain {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Chain")
+            .field("timeline", &self.timeline)
+            .field("quiet", &self.quiet)
+            .finish_non_exhaustive()
     }
 }
 
@@ -56,19 +64,25 @@ impl Chain {
 
     fn block(&mut self, config: VoiceConfig, played: &[i16; BLOCK], samples: &mut [i16; BLOCK]) {
         let VoiceConfig { echo_cancellation, noise_suppression, gain_control } = config;
-        let awake = self.quiet < RESTS_AFTER;
-        let steps = [
-            (&mut self.high_pass, echo_cancellation || noise_suppression || gain_control, true),
-            (&mut self.echo, echo_cancellation, awake),
-            (&mut self.noise, noise_suppression, true),
-            (&mut self.gain, gain_control, true),
-        ];
-        let (played, mut voice, mut touched) = (floats(played), floats(samples), false);
-        for (step, on, awake) in steps {
-            touched |= step.run(on && awake, &played, &mut voice);
-            if !on {
-                step.forget();
-            }
+        let wanted = Wanted {
+            played: floats(played),
+            echo: echo_cancellation,
+            awake: self.quiet < RESTS_AFTER,
+            noise: noise_suppression,
+        };
+        let mut voice = floats(samples);
+        let any = echo_cancellation || noise_suppression || gain_control;
+        let mut touched = self.high_pass.run(any, &(), &mut voice);
+        touched |= self.cleaner.run(wanted.now(), &wanted, &mut voice);
+        touched |= self.gain.run(gain_control, &(), &mut voice);
+        if !any {
+            self.high_pass.forget();
+        }
+        if !(echo_cancellation || noise_suppression) {
+            self.cleaner.forget();
+        }
+        if !gain_control {
+            self.gain.forget();
         }
         if touched {
             for (out, sample) in samples.iter_mut().zip(voice) {

@@ -1,24 +1,26 @@
 //! WebRTC's AEC3 for one microphone and one speaker.
 //!
-//! `sonora` keeps AEC3's settings to itself, so its parts are put together here: three bands of 8 kHz, cut into blocks
-//! of 4 ms.
+//! `sonora` keeps AEC3's settings to itself, so its parts are put together here, in blocks of 4 ms.
 
-use sonora::three_band_filter_bank::{NUM_BANDS, SPLIT_BAND_SIZE, ThreeBandFilterBank};
-use sonora_aec3::block;
+use sonora::three_band_filter_bank::NUM_BANDS;
+use sonora_aec3::block::Block;
 use sonora_aec3::block_processor::BlockProcessor;
 use sonora_aec3::common::BLOCK_SIZE;
 use sonora_aec3::config::{EchoCanceller3Config, MaskingThresholds};
 
-use super::BLOCK;
-use super::stage::Block;
+use super::bands::{BAND, Bands};
+use super::stage::Work;
 use crate::media::AUDIO_RATE;
 
-/// AEC3 counts in steps of 16 bits.
-const SCALE: f32 = 32_768.0;
-/// In those steps; louder, and the microphone may have clipped.
-const CLIPS: f32 = 32_700.0;
+/// What a canceller must know beside the voice.
+pub struct Beside {
+    /// What the speaker plays meanwhile.
+    pub played: Bands,
+    /// The microphone may have clipped.
+    pub clipped: bool,
+}
 
-/// Takes what the speaker plays out of what the microphone hears; the voice comes out 5.5 ms later.
+/// Takes what the speaker plays out of what the microphone hears; the voice comes out 4 ms later.
 pub struct Canceller {
     processor: BlockProcessor,
     played: Blocks,
@@ -26,12 +28,11 @@ pub struct Canceller {
     done: Blocks,
 }
 
-impl Canceller {
-    /// Has learned nothing yet.
-    pub fn new() -> Self {
+impl Default for Canceller {
+    fn default() -> Self {
         let mut done = Blocks::default();
         // The last sample of a frame is rarely the last of a block: one block waits.
-        done.put(&block::Block::new(NUM_BANDS, 1));
+        done.put(&block());
         Canceller {
             processor: BlockProcessor::new(&settings(), AUDIO_RATE as usize, 1, 1),
             played: Blocks::default(),
@@ -39,66 +40,64 @@ impl Canceller {
             done,
         }
     }
+}
 
-    /// Works on `voice`, beside what the speaker plays meanwhile.
-    pub fn run(&mut self, played: &Block, voice: &mut Block) {
-        let clipped = voice.iter().any(|sample| (sample * SCALE).abs() >= CLIPS);
-        let mut block = block::Block::new(NUM_BANDS, 1);
-        self.played.split(played);
+impl Work for Canceller {
+    type Sound = Bands;
+    type Beside = Beside;
+
+    fn run(&mut self, beside: &Beside, voice: &mut Bands) {
+        let mut block = block();
+        self.played.extend(&beside.played);
         while self.played.take(&mut block) {
             self.processor.buffer_render(&block);
         }
-        self.heard.split(voice);
+        self.heard.extend(voice);
         while self.heard.take(&mut block) {
-            self.processor.process_capture(false, clipped, None, &mut block);
+            self.processor.process_capture(false, beside.clipped, None, &mut block);
             self.done.put(&block);
         }
-        self.done.merge(voice);
+        self.done.drain(voice);
     }
+}
+
+fn block() -> Block {
+    Block::new(NUM_BANDS, 1)
 }
 
 /// Sound on its way between frames of 10 ms and blocks, by band.
 #[derive(Default)]
-struct Blocks {
-    bank: ThreeBandFilterBank,
-    bands: [Vec<f32>; NUM_BANDS],
-}
+struct Blocks([Vec<f32>; NUM_BANDS]);
 
 impl Blocks {
-    fn split(&mut self, frame: &Block) {
-        let mut split = [[0.0; SPLIT_BAND_SIZE]; NUM_BANDS];
-        self.bank.analysis(&frame.map(|sample| sample * SCALE), &mut split);
-        for (band, split) in self.bands.iter_mut().zip(split) {
-            band.extend(split);
+    fn extend(&mut self, bands: &Bands) {
+        for (kept, band) in self.0.iter_mut().zip(bands) {
+            kept.extend(band);
         }
     }
 
     /// False when there is no whole block.
-    fn take(&mut self, block: &mut block::Block) -> bool {
-        if self.bands[0].len() < BLOCK_SIZE {
+    fn take(&mut self, block: &mut Block) -> bool {
+        if self.0[0].len() < BLOCK_SIZE {
             return false;
         }
-        for (n, band) in self.bands.iter_mut().enumerate() {
-            block.view_mut(n, 0).iter_mut().zip(band.drain(..BLOCK_SIZE)).for_each(|(to, from)| *to = from);
+        for (n, kept) in self.0.iter_mut().enumerate() {
+            block.view_mut(n, 0).iter_mut().zip(kept.drain(..BLOCK_SIZE)).for_each(|(to, from)| *to = from);
         }
         true
     }
 
-    fn put(&mut self, block: &block::Block) {
-        for (n, band) in self.bands.iter_mut().enumerate() {
-            band.extend(block.view(n, 0));
+    fn put(&mut self, block: &Block) {
+        for (n, kept) in self.0.iter_mut().enumerate() {
+            kept.extend(block.view(n, 0));
         }
     }
 
-    /// There is always enough: what was split before, and the block that waited.
-    fn merge(&mut self, frame: &mut Block) {
-        let mut split = [[0.0; SPLIT_BAND_SIZE]; NUM_BANDS];
-        for (split, band) in split.iter_mut().zip(&mut self.bands) {
-            split.iter_mut().zip(band.drain(..SPLIT_BAND_SIZE)).for_each(|(to, from)| *to = from);
+    /// There is always enough: what was put in before, and the block that waited.
+    fn drain(&mut self, bands: &mut Bands) {
+        for (band, kept) in bands.iter_mut().zip(&mut self.0) {
+            band.iter_mut().zip(kept.drain(..BAND)).for_each(|(to, from)| *to = from);
         }
-        let mut merged = [0.0; BLOCK];
-        self.bank.synthesis(&split, &mut merged);
-        *frame = merged.map(|sample| sample / SCALE);
     }
 }
 

@@ -1,16 +1,15 @@
 //! From what the camera gives to pictures of the box's size.
 
-use turbojpeg::{Decompressor, Subsamp, YuvImage};
-
 use crate::base::clock::MediaTime;
 use crate::base::units::Size;
 use crate::media::{FramePool, VideoFrame};
+use crate::sys::jpeg::{Decoder, JpegError};
 use crate::sys::scale::I420Mut;
 use crate::sys::v4l2::{Format, FourCc};
 use crate::sys::yuv::{self, Packed, Plane, Samples};
 
 /// A JPEG that says it is larger is damaged.
-const MOST_PIXELS: usize = 4096 * 2304;
+const MOST_PIXELS: u32 = 4096 * 2304;
 /// Cameras (Logitech's among them) put a few bytes too many before the end of a JPEG. That many are no damage.
 const STRAY_BYTES: u32 = 16;
 
@@ -43,8 +42,8 @@ pub struct Converter {
     pool: FramePool,
     /// A picture of the camera's size, where it is another.
     staging: Vec<u8>,
-    jpeg: Option<Decompressor>,
-    /// A JPEG's planes.
+    jpeg: Option<Decoder>,
+    /// A JPEG's planes, those that are not decoded to where they are wanted: Cb, Cr, Y.
     decoded: Vec<u8>,
 }
 
@@ -69,7 +68,7 @@ impl Converter {
             FourCc::MJPG | FourCc::JPEG => {
                 self.jpeg(planes.first().copied().unwrap_or_default(), &mut frame)?
             }
-            FourCc::YU12 | FourCc::YM12 => fill(&planar(format, planes)?, None, &mut frame),
+            FourCc::YU12 | FourCc::YM12 => fill_from(planar(format, planes)?, &mut frame),
             _ => self.raw(format, planes, &mut frame)?,
         }
         Ok(frame)
@@ -89,53 +88,68 @@ impl Converter {
         source.convert(size, (&mut *y, &mut *u, &mut *v)).ok_or_else(|| unfit(format))?;
         let halved = Size::new(size.width / 2, size.height / 2);
         let whole = |data, size: Size| Plane { data, stride: size.width as usize, size };
-        fill(&[whole(&*y, size), whole(&*u, halved), whole(&*v, halved)], None, frame);
+        fill_from([whole(&*y, size), whole(&*u, halved), whole(&*v, halved)], frame);
         Ok(())
     }
 
     fn jpeg(&mut self, data: &[u8], frame: &mut VideoFrame) -> Result<(), Damage> {
-        let image = self.decode(data)?;
-        let (width, height) = (image.width & !1, image.height & !1);
-        let (stride, rows, uv) = (image.y_width(), image.y_height(), image.uv_size());
-        let samples = |width: usize, height: usize| Size::new(width as u32, height as u32);
-        let (y, chroma) = image.pixels.split_at_checked(stride * rows).unwrap_or_default();
-        // The planes are padded to whole blocks; what is shown is the header's.
-        let luma = Plane { data: y, stride, size: samples(width, height) };
-        if image.subsamp == Subsamp::Gray {
-            fill_grey(&luma, frame);
-            return Ok(());
-        }
-        let (u, v) = chroma.split_at_checked(uv.0 * uv.1).unwrap_or_default();
-        let size = samples(uv.0 * width / stride.max(1), uv.1 * height / rows.max(1));
-        let chroma = |data| Plane { data, stride: uv.0, size };
-        fill(&[luma, chroma(u), chroma(v)], Some(FullRange), frame);
+        let Decoded { size, planes: [y, u, v], direct } = self.decode(data, frame)?;
+        // The planes are padded to whole samples of colour; what is shown is the header's, in even numbers.
+        let shown = Size::new(size.width & !1, size.height & !1);
+        let part = |plane: Size| {
+            let (width, height) = (plane.width * shown.width, plane.height * shown.height);
+            Size::new(width / y.width.max(1), height / y.height.max(1))
+        };
+        let (from_u, rest) = self.decoded.split_at(samples(u));
+        let (from_v, from_y) = rest.split_at(samples(v));
+        let plane = |data, plane: Size, size| Plane { data, stride: plane.width as usize, size };
+        let luma = if direct { Luma::InPlace } else { Luma::Plane(plane(from_y, y, shown)) };
+        let chroma = [plane(from_u, u, part(u)), plane(from_v, v, part(v))];
+        fill(shown, luma, (samples(u) > 0).then_some(chroma), Some(FullRange), frame);
         Ok(())
     }
 
-    /// The planes of a JPEG, one after the other.
-    fn decode(&mut self, data: &[u8]) -> Result<YuvImage<&[u8]>, Damage> {
-        let failed = |error: turbojpeg::Error| Damage::Jpeg(error.to_string());
+    /// Decodes a JPEG into `decoded`, its brightness into `frame` where that has its size: what is written once is not
+    /// read and written again, and all of it is larger than the caches.
+    fn decode(&mut self, data: &[u8], frame: &mut VideoFrame) -> Result<Decoded, Damage> {
+        let failed = |error: JpegError| Damage::Jpeg(error.0);
         // Kept only after a picture without error: after one in a header libjpeg-turbo takes the next picture for a
         // part of this one.
         let mut decoder = match self.jpeg.take() {
             Some(decoder) => decoder,
-            None => Decompressor::new().map_err(failed)?,
+            None => Decoder::new().map_err(failed)?,
         };
-        let header = decoder.read_header(data).map_err(failed)?;
-        let (width, height, subsamp) = (header.width, header.height, header.subsamp);
-        if width < 16 || height < 16 || width * height > MOST_PIXELS {
-            return Err(Damage::Jpeg(format!("its header says {width}x{height}")));
+        let header = decoder.read(data).map_err(failed)?;
+        let (size, planes) = (header.size, header.planes());
+        if size.width < 16 || size.height < 16 || size.width.saturating_mul(size.height) > MOST_PIXELS {
+            return Err(Damage::Jpeg(format!("its header says {size}")));
         }
-        let bytes = turbojpeg::yuv_pixels_len(width, 1, height, subsamp).map_err(failed)?;
-        self.decoded.resize(bytes, 0);
-        let image = YuvImage { pixels: &mut *self.decoded, width, align: 1, height, subsamp };
-        match decoder.decompress_to_yuv(data, image) {
+        let direct = size == frame.size() && planes[0] == size;
+        let [luma, u, v] = planes.map(samples);
+        self.decoded.resize(u + v + if direct { 0 } else { luma }, 0);
+        let (to_u, rest) = self.decoded.split_at_mut(u);
+        let (to_v, to_y) = rest.split_at_mut(v);
+        let to_y = if direct { frame.planes_mut().0 } else { to_y };
+        match header.decode([to_y, to_u, to_v]) {
             Err(error) if !is_harmless(&error) => return Err(failed(error)),
             _ => {}
         }
         self.jpeg = Some(decoder);
-        Ok(YuvImage { pixels: &*self.decoded, width, align: 1, height, subsamp })
+        Ok(Decoded { size, planes, direct })
     }
+}
+
+/// Of a decoded JPEG.
+struct Decoded {
+    size: Size,
+    /// Sizes of its planes, which are Cb, Cr and Y one after the other.
+    planes: [Size; 3],
+    /// Y is in the frame instead.
+    direct: bool,
+}
+
+fn samples(plane: Size) -> usize {
+    plane.width as usize * plane.height as usize
 }
 
 /// The samples are JPEG's, 0 to 255.
@@ -143,9 +157,8 @@ impl Converter {
 struct FullRange;
 
 /// A warning after which the picture is good all the same.
-fn is_harmless(error: &turbojpeg::Error) -> bool {
-    let text = error.to_string();
-    let Some((before, _)) = text.split_once(" extraneous bytes") else { return false };
+fn is_harmless(error: &JpegError) -> bool {
+    let Some((before, _)) = error.0.split_once(" extraneous bytes") else { return false };
     let count = before.rsplit(' ').next().and_then(|word| word.parse::<u32>().ok());
     count.is_some_and(|count| count <= STRAY_BYTES)
 }
@@ -171,21 +184,48 @@ fn cut(size: Size, target: Size) -> (u32, u32, Size) {
     (((size.width - kept.width) / 2) & !1, ((size.height - kept.height) / 2) & !1, kept)
 }
 
-/// Fills `frame` with planes of any chroma resolution.
-fn fill(planes: &[Plane; 3], range: Option<FullRange>, frame: &mut VideoFrame) {
+/// Where the luma comes from.
+#[derive(Clone, Copy)]
+enum Luma<'a> {
+    /// A plane of any size.
+    Plane(Plane<'a>),
+    /// It is in the frame already, in full range.
+    InPlace,
+}
+
+/// Fills `frame` with planes in limited range.
+fn fill_from([luma, u, v]: [Plane; 3], frame: &mut VideoFrame) {
+    fill(luma.size, Luma::Plane(luma), Some([u, v]), None, frame);
+}
+
+/// Fills `frame` with planes of any chroma resolution, of a picture of `size`.
+fn fill(
+    size: Size,
+    luma: Luma,
+    chroma: Option<[Plane; 2]>,
+    range: Option<FullRange>,
+    frame: &mut VideoFrame,
+) {
     let target = frame.size();
-    let [luma, u, v] = planes;
-    let (left, top, kept) = cut(luma.size, target);
+    let (left, top, kept) = cut(size, target);
     let half = Size::new(target.width / 2, target.height / 2);
     let (to_y, to_u, to_v) = frame.planes_mut();
-    fill_luma(luma.part(left, top, kept), range, to_y, target);
+    match luma {
+        Luma::Plane(plane) => fill_luma(plane.part(left, top, kept), range, to_y, target),
+        Luma::InPlace => yuv::limit_range_in_place(to_y, Samples::Luma),
+    }
+    let Some([u, v]) = chroma else {
+        to_u.fill(128);
+        to_v.fill(128);
+        return;
+    };
     for (plane, to) in [(u, to_u), (v, to_v)] {
         // The same part of the picture, in this plane's samples.
         let scaled = |length: u32, has: u32, of: u32| {
             (u64::from(length) * u64::from(has) / u64::from(of.max(1))) as u32
         };
-        let across = |length| scaled(length, plane.size.width, luma.size.width);
-        let down = |length| scaled(length, plane.size.height, luma.size.height);
+        let across = |length| scaled(length, plane.size.width, size.width);
+        let down = |length| scaled(length, plane.size.height, size.height);
         let size = Size::new(across(kept.width).max(1), down(kept.height).max(1));
         let part = plane.part(across(left), down(top), size);
         // Colour is nothing without it: planes that do not fit make a grey picture, no wrong one.
@@ -210,15 +250,6 @@ fn fill_luma(part: Option<Plane>, range: Option<FullRange>, to: &mut [u8], targe
     if !filled {
         to.fill(16);
     }
-}
-
-fn fill_grey(luma: &Plane, frame: &mut VideoFrame) {
-    let target = frame.size();
-    let (left, top, kept) = cut(luma.size, target);
-    let (y, u, v) = frame.planes_mut();
-    fill_luma(luma.part(left, top, kept), Some(FullRange), y, target);
-    u.fill(128);
-    v.fill(128);
 }
 
 /// Y, U and V of a format that has them apart, in one buffer or in three.

@@ -1,7 +1,7 @@
 use std::sync::OnceLock;
 
 use proptest::prelude::*;
-use turbojpeg::Compressor;
+use turbojpeg::{Compressor, Subsamp, YuvImage};
 
 use super::*;
 use crate::sys::v4l2::PlaneFormat;
