@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use livekit_protocol as proto;
 use relay::{Link, Relay};
-use roomd::room::Grant;
+use roomd::room::{Grant, RoomOptions};
 use rooms::client::{Client, Doing, FPS, Picture, Seen};
 use rooms::gateway::{Gateway, Way};
 use rooms::{RoomServer, grant};
@@ -182,4 +182,33 @@ async fn what_a_moderator_muted_reaches_nobody_although_its_client_goes_on_sendi
     assert_eq!(counts(), before);
     let more = server.handle.counters().packets_received.load(Ordering::Relaxed) - received;
     assert!(more > 100, "the client goes on: {more} packets came");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn viewers_are_told_how_the_room_shall_be_played() {
+    let server = RoomServer::start().await;
+    let delay = (Duration::from_millis(200), Duration::from_millis(400));
+    let options =
+        RoomOptions { playout_delay: Some(delay), sync_streams: Some(true), ..RoomOptions::default() };
+    server.handle.create_room("hall".to_owned(), options).await.expect("a room");
+    let publisher = Client::join(&server.ws_url(), &server.token("hall", "camera"), CAMERA).await;
+    let viewer = Client::join(&server.ws_url(), &server.token("hall", "viewer"), Doing::default()).await;
+    let plain = Client::join(&server.ws_url(), &server.token("attic", "camera"), CAMERA).await;
+    let other = Client::join(&server.ws_url(), &server.token("attic", "viewer"), Doing::default()).await;
+    let told = |client: &Client| {
+        let seen = client.seen.lock().expect("seen");
+        let plays = seen.video.iter().sum::<u64>() > 10 && seen.audio > 10;
+        plays.then(|| (seen.playout_delay_ms, seen.streams.clone()))
+    };
+    let waiting = async {
+        while told(&viewer).is_none() || told(&other).is_none() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(LIMIT, waiting).await.expect("pictures");
+    let sid = publisher.seen.lock().expect("seen").sid.clone();
+    let in_step = [format!("{sid}|camera")].into();
+    assert_eq!(told(&viewer), Some((Some((200, 400)), in_step)), "one stream for camera and microphone");
+    let tracks = plain.seen.lock().expect("seen").published.len();
+    assert!(told(&other).is_some_and(|(delay, streams)| delay.is_none() && streams.len() == tracks));
 }

@@ -13,6 +13,8 @@ pub enum Command {
     RoomJoin(RoomJoin),
     /// `room.leave {}`.
     RoomLeave,
+    /// `room.end {}`: everybody is put out of the box's room, and it ends.
+    RoomEnd,
     /// `recording.set`.
     RecordingSet(RecordingSet),
     /// `live.set`.
@@ -98,8 +100,8 @@ pub enum CommandError {
 
 impl Command {
     /// Every name that [`Command::parse`] knows.
-    pub const NAMES: [&'static str; 6] =
-        ["ping", "room.join", "room.leave", "recording.set", "live.set", "microphone.set"];
+    pub const NAMES: [&'static str; 7] =
+        ["ping", "room.join", "room.leave", "room.end", "recording.set", "live.set", "microphone.set"];
 
     /// The contract's name of this command.
     pub fn name(&self) -> &'static str {
@@ -107,6 +109,7 @@ impl Command {
             Command::Ping => "ping",
             Command::RoomJoin(_) => "room.join",
             Command::RoomLeave => "room.leave",
+            Command::RoomEnd => "room.end",
             Command::RecordingSet(_) => "recording.set",
             Command::LiveSet(_) => "live.set",
             Command::MicrophoneSet(_) => "microphone.set",
@@ -123,6 +126,7 @@ impl Command {
             "ping" => parameters::<Nothing>("ping", json).map(|_| Command::Ping),
             "room.join" => parameters("room.join", json).and_then(checked_join).map(Command::RoomJoin),
             "room.leave" => parameters::<Nothing>("room.leave", json).map(|_| Command::RoomLeave),
+            "room.end" => parameters::<Nothing>("room.end", json).map(|_| Command::RoomEnd),
             "recording.set" => {
                 parameters("recording.set", json).and_then(checked_recording).map(Command::RecordingSet)
             }

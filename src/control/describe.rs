@@ -12,6 +12,7 @@ pub fn describe() -> Value {
             "ping": {},
             "room.join": {"room": "string", "url?": "string", "token?": "string"},
             "room.leave": {},
+            "room.end": {},
             "recording.set": {"on": "boolean", "id?": "string", "source?": "box"},
             "live.set": {"on": "boolean", "source?": "box", "config?": "object",
                 "outputs?": [{"url": "string", "streamKey": "string"}]},

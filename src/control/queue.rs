@@ -46,6 +46,8 @@ pub struct Policy {
     pub allow_remote_unmute: bool,
     /// Whether destinations for going live are configured.
     pub live_configured: bool,
+    /// Whether the rooms that the box joins are, unless it is told otherwise, those of another server.
+    pub rooms_elsewhere: bool,
 }
 
 /// A new value of one part of [`Desired`].
@@ -53,6 +55,8 @@ pub struct Policy {
 pub enum Change {
     /// Be in this room, or in none.
     Room(Option<RoomJoin>),
+    /// Be in no room, and let the one that the box was in be no more.
+    RoomEnd,
     /// Make this recording, or none.
     Recording(Option<DesiredRecording>),
     /// Go live like this, or not.
@@ -65,7 +69,7 @@ impl Change {
     /// The part of the world that it is about.
     pub fn lane(&self) -> Lane {
         match self {
-            Change::Room(_) => Lane::Room,
+            Change::Room(_) | Change::RoomEnd => Lane::Room,
             Change::Recording(_) => Lane::Recording,
             Change::Live(_) => Lane::Live,
             Change::Muted(_) => Lane::Microphone,
@@ -75,7 +79,7 @@ impl Change {
     /// The key to persist it under; one of [`Desired::KEYS`].
     pub fn key(&self) -> &'static str {
         match self {
-            Change::Room(_) => Desired::ROOM,
+            Change::Room(_) | Change::RoomEnd => Desired::ROOM,
             Change::Recording(_) => Desired::RECORDING,
             Change::Live(_) => Desired::LIVE,
             Change::Muted(_) => Desired::MUTED,
@@ -86,6 +90,7 @@ impl Change {
     pub fn value(&self) -> Value {
         match self {
             Change::Room(room) => json!(room),
+            Change::RoomEnd => Value::Null,
             Change::Recording(recording) => json!(recording),
             Change::Live(live) => json!(live),
             Change::Muted(muted) => json!(muted),
@@ -153,6 +158,7 @@ impl<T> RequestQueue<T> {
             Command::Ping => Verdict::Answer(Reply::ok("pong", Value::Null)),
             Command::RoomJoin(join) => self.room(join),
             Command::RoomLeave => self.leave(),
+            Command::RoomEnd => self.end(),
             Command::RecordingSet(set) => self.recording(set, new_id),
             Command::LiveSet(set) => self.live(set),
             Command::MicrophoneSet(set) => self.microphone(*set == MicrophoneSet { muted: true }, origin),
@@ -163,6 +169,7 @@ impl<T> RequestQueue<T> {
     pub fn accept(&mut self, change: Change, asker: T) -> Vec<(T, Reply)> {
         match &change {
             Change::Room(room) => self.desired.room.clone_from(room),
+            Change::RoomEnd => self.desired.room = None,
             Change::Recording(recording) => self.desired.recording.clone_from(recording),
             Change::Live(live) => self.desired.live.clone_from(live),
             Change::Muted(muted) => self.desired.muted = *muted,
@@ -240,6 +247,18 @@ impl<T> RequestQueue<T> {
     fn leave(&self) -> Verdict {
         let same = self.desired.room.is_none();
         self.judge(same, Change::Room(None), || Reply::ok("already in no room", Value::Null))
+    }
+
+    fn end(&self) -> Verdict {
+        match &self.desired.room {
+            None => self.leave(),
+            Some(room) if room.url.is_some() || self.policy.rooms_elsewhere => {
+                let message =
+                    "the room is another server's: only rooms of the box's own server are ended from here";
+                Verdict::Answer(Reply::refused(Code::Unsupported, message))
+            }
+            Some(_) => Verdict::Accept(Change::RoomEnd),
+        }
     }
 
     fn recording(&self, set: &RecordingSet, new_id: impl FnOnce() -> String) -> Verdict {

@@ -78,6 +78,8 @@ pub enum Order {
     },
     /// Leave the room
     Leave,
+    /// End the box's room: everybody is put out (rooms of the box's own server only)
+    End,
     /// Start or stop recording the box's own camera and microphone
     Record {
         /// on or off
@@ -162,6 +164,7 @@ impl Order {
                 ("room.join", params)
             }
             Order::Leave => ("room.leave", json!({})),
+            Order::End => ("room.end", json!({})),
             Order::Record { on, id } => {
                 let mut params = json!({"on": *on == Switch::On});
                 if let Some(id) = id {

@@ -15,6 +15,7 @@ fn every_order_becomes_its_command() {
         ("join lobby", "room.join", json!({"room": "lobby"})),
         ("join lobby --url ws://x", "room.join", json!({"room": "lobby", "url": "ws://x"})),
         ("leave", "room.leave", json!({})),
+        ("end", "room.end", json!({})),
         ("record on --id a", "recording.set", json!({"on": true, "id": "a"})),
         ("record off", "recording.set", json!({"on": false})),
         ("live on", "live.set", json!({"on": true})),

@@ -118,7 +118,15 @@ pub async fn room(
                 },
             },
         };
-        let Action { ticket, change: Change::Room(wanted) } = action else { continue };
+        let (ticket, wanted) = match action {
+            Action { ticket, change: Change::Room(wanted) } => (ticket, wanted),
+            Action { ticket, change: Change::RoomEnd } => {
+                let reply = rooms.end().await;
+                let _ = finished.send(Done::Finished(ticket, reply)).await;
+                continue;
+            }
+            _ => continue,
+        };
         rooms.leave().await;
         let reply = match wanted {
             None => done("the box is in no room"),

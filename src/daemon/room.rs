@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
 
@@ -16,8 +17,9 @@ use crate::control::{
     Code, Command, ControlHandle, MicrophoneSet, Origin, Reply, Room, RoomJoin, RoomStatus, StatePublisher,
 };
 use crate::participant::{self, Event, Listener, TokenSource, VideoConfig};
-use crate::room::Grant;
 use crate::room::token::Keys;
+use crate::room::{Grant, Refusal};
+use crate::server::signal;
 
 /// How long a token of the box's own making is good: longer than any join takes.
 const TOKEN_LIFETIME: Duration = Duration::from_secs(600);
@@ -31,6 +33,8 @@ pub struct Embedded {
     pub url: String,
     /// Its keys.
     pub keys: Arc<Keys>,
+    /// Its rooms.
+    pub rooms: signal::Handle,
 }
 
 /// Who the box is in a room, and how it gets in.
@@ -115,6 +119,27 @@ impl Rooms {
         if let Some(session) = self.session.take() {
             session.stop(LEAVE).await;
             self.state.update(|state| state.room = None);
+        }
+    }
+
+    /// Leaves the room, and has the box's own server end it.
+    pub async fn end(&mut self) -> Reply {
+        let room = self.state.subscribe().borrow().room.clone();
+        self.leave().await;
+        let Some(room) = room else { return Reply::ok("the box is in no room", Value::Null) };
+        let embedded = self.config.embedded.as_ref().filter(|embedded| embedded.url == room.url);
+        let Some(embedded) = embedded else {
+            let message = format!("the box has left {}, which is another server's to end", room.name);
+            return Reply::refused(Code::Unsupported, message);
+        };
+        let name = embedded.rooms.directory().name(&room.name).to_owned();
+        let grant = Grant { room_admin: true, room: name.clone(), ..Grant::default() };
+        match embedded.rooms.delete_room(grant, name).await {
+            // Nobody else was there: it is over already.
+            Ok(()) | Err(Refusal::NoSuch { .. }) => {
+                Reply::ok(format!("{} has ended", room.name), json!({"room": room.name}))
+            }
+            Err(refusal) => Reply::refused(Code::NotReady, refusal.to_string()),
         }
     }
 

@@ -67,7 +67,7 @@ pub fn media(settings: &Settings) -> Result<MediaConfig, SettingError> {
 pub fn room(settings: &Settings, media: &MediaConfig, box_id: &str, serving: Option<&Serving>) -> RoomConfig {
     let embedded = serving.and_then(|serving| {
         let url = format!("ws://{}", serving.http.addresses.http?);
-        Some(Embedded { url, keys: serving.keys.clone() })
+        Some(Embedded { url, keys: serving.keys.clone(), rooms: serving.rooms.clone() })
     });
     let video = participant::VideoConfig {
         size: media.capture.size,
@@ -96,6 +96,7 @@ pub fn policy(settings: &Settings) -> Policy {
     Policy {
         allow_remote_unmute: settings.control.allow_remote_unmute,
         live_configured: !settings.live.destinations.is_empty(),
+        rooms_elsewhere: settings.room.url.is_some(),
     }
 }
 

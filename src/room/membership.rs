@@ -36,6 +36,10 @@ pub struct RoomOptions {
     pub metadata: Option<String>,
     /// After how long it ends whoever is in it.
     pub lifetime: Option<Duration>,
+    /// How long viewers shall hold pictures back, from and to.
+    pub playout_delay: Option<(Duration, Duration)>,
+    /// A participant's camera and microphone make one stream for viewers, who then play them in step.
+    pub sync_streams: Option<bool>,
 }
 
 /// Somebody who wants to join.
@@ -75,6 +79,10 @@ pub struct Room {
     pub metadata: String,
     /// Who stands out.
     pub stage: Stage,
+    /// See [`RoomOptions::playout_delay`].
+    pub playout_delay: Option<(Duration, Duration)>,
+    /// See [`RoomOptions::sync_streams`].
+    pub sync_streams: bool,
     max_participants: Option<u32>,
     empty_timeout: Duration,
     departure_timeout: Duration,
@@ -96,6 +104,8 @@ impl Room {
             participants: Vec::new(),
             metadata: String::new(),
             stage: Stage::default(),
+            playout_delay: None,
+            sync_streams: false,
             max_participants: None,
             empty_timeout: EMPTY_TIMEOUT,
             departure_timeout: DEPARTURE_TIMEOUT,
@@ -112,6 +122,8 @@ impl Room {
         self.departure_timeout = options.departure_timeout.unwrap_or(self.departure_timeout);
         self.lifetime = options.lifetime.or(self.lifetime);
         self.max_participants = options.max_participants.or(self.max_participants);
+        self.playout_delay = options.playout_delay.or(self.playout_delay);
+        self.sync_streams = options.sync_streams.unwrap_or(self.sync_streams);
         self.metadata = options.metadata.unwrap_or_else(|| std::mem::take(&mut self.metadata));
     }
 

@@ -394,9 +394,9 @@ mod tests {
         assert_eq!(layer(200, 5_000), Some(Layer::Half), "tried");
         assert_eq!(layer(500, 6_000), Some(Layer::Half));
         assert_eq!(layer(500, 10_000), Some(Layer::Full), "tried");
-        assert_eq!(layer(300, 11_000), Some(Layer::Quarter), "it did not fit");
-        assert_eq!(layer(300, 25_900), Some(Layer::Quarter));
-        assert_eq!(layer(300, 26_000), Some(Layer::Half), "tried again, later");
+        assert_eq!(layer(300, 10_500), Some(Layer::Quarter), "it did not fit");
+        assert_eq!(layer(300, 25_400), Some(Layer::Quarter));
+        assert_eq!(layer(300, 25_500), Some(Layer::Half), "tried again, later");
     }
 
     proptest! {

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::broker::{Broker, properties};
-use crate::roomd::Roomd;
+use crate::pair::Pair;
+use crate::roomd::{PATIENCE, Roomd};
 use crate::{film, gate};
 
 /// A box at `broker`, and its id.
@@ -198,4 +199,34 @@ fn roomctl_orders_the_box_over_the_broker() {
     let (code, state) = ctl(&["state"]);
     assert_eq!((code, &state["microphone"]["muted"]), (Some(0), &json!(true)), "{state}");
     roomd.stop();
+}
+
+#[test]
+fn a_box_ends_its_own_room_by_order_and_another_boxs_not() {
+    let _gate = gate::undisturbed();
+    let mut pair = Pair::start();
+    let refused = pair.guest.ctl(&["end"]);
+    let said: Value = serde_json::from_slice(&refused.stdout).expect("JSON");
+    assert_eq!((refused.status.code(), &said["code"]), (Some(1), &json!("unsupported")), "{said}");
+    let ended = pair.server.ask(&["end"]);
+    assert_eq!(ended["data"]["room"], "lobby", "{ended}");
+    assert_eq!(pair.server.state()["room"], Value::Null);
+    pair.guest.wait_for("the guest out of the room, for good", |guest| guest.state()["room"] == Value::Null);
+    let deadline = Instant::now() + PATIENCE;
+    while pair.metric("roomd_rooms") > 0.0 {
+        assert!(Instant::now() < deadline, "the room goes on");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert!(pair.server.ask(&["end"])["ok"] == true, "as often as one likes");
+}
+
+#[test]
+fn a_room_is_ended_by_mqtt() {
+    let _gate = gate::undisturbed();
+    let broker = Broker::start();
+    let (mut roomd, id) = at(&broker, "[room]\nname = \"lobby\"\n");
+    roomd.wait_for("the box in its room", |roomd| roomd.state()["room"]["status"] == "joined");
+    let reply = broker.ask(&id, "room.end", "{}", "end");
+    assert_eq!((&reply["code"], &reply["data"]["room"]), (&json!("ok"), &json!("lobby")), "{reply}");
+    assert_eq!(roomd.state()["room"], Value::Null);
 }

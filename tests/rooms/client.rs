@@ -15,7 +15,7 @@ use str0m::change::{SdpAnswer, SdpOffer};
 use str0m::channel::{ChannelConfig, Reliability};
 use str0m::media::{Direction, MediaKind, Mid, Pt, Rid, Simulcast, SimulcastLayer};
 use str0m::net::{Protocol, Receive};
-use str0m::rtp::RtpWrite;
+use str0m::rtp::{Extension, RtpWrite};
 use str0m::{Candidate, Event, Input, Output, Rtc, RtcConfig};
 use tokio::net::UdpSocket;
 use tokio::task::JoinHandle;
@@ -67,6 +67,10 @@ pub struct Seen {
     pub states: Vec<(String, bool)>,
     /// Connection qualities told: participant sid, quality.
     pub qualities: Vec<(String, i32)>,
+    /// How long pictures shall be held back, from and to, as the last of them said; in ms.
+    pub playout_delay_ms: Option<(u64, u64)>,
+    /// Ids of the streams that it was offered last.
+    pub streams: std::collections::BTreeSet<String>,
     /// Sids of its own tracks.
     pub published: Vec<String>,
     pub sid: String,
@@ -127,7 +131,8 @@ impl Side {
         let socket = UdpSocket::bind("127.0.0.1:0").await.expect("socket");
         let local = socket.local_addr().expect("address");
         let now = Instant::now();
-        let mut config = RtcConfig::new().set_rtp_mode(true).clear_codecs().enable_opus(true, false);
+        let config = RtcConfig::new().set_rtp_mode(true).clear_codecs().enable_opus(true, false);
+        let mut config = config.set_extension(5, Extension::PlayoutDelay);
         config.codec_config().add_h264(Pt::from(125), Some(Pt::from(107)), false, 0x42_e01f);
         let mut rtc = config.build(now);
         rtc.add_local_candidate(Candidate::host(local, "udp").expect("candidate"));
@@ -320,6 +325,9 @@ impl Session {
                 self.seen.lock().expect("seen").published.push(sid);
             }
             Response::Offer(offer) => {
+                let msids = offer.sdp.lines().filter_map(|line| line.strip_prefix("a=msid:"));
+                let streams = msids.filter_map(|msid| Some(msid.split_once(' ')?.0.to_owned())).collect();
+                self.seen.lock().expect("seen").streams = streams;
                 let parsed = SdpOffer::from_sdp_string(&offer.sdp).expect("offer");
                 let answer = self.subscriber.rtc.sdp_api().accept_offer(parsed).expect("accepted");
                 self.subscriber.wake_at = Instant::now();
@@ -441,6 +449,9 @@ fn note(seen: &mut Seen, packet: &str0m::rtp::RtpPacket) {
         *seen.audio_by_ssrc.entry(*packet.header.ssrc).or_default() += 1;
         return;
     }
+    let extensions = &packet.header.ext_vals;
+    let ms = |at: str0m::media::MediaTime| (at.as_seconds() * 1000.0).round() as u64;
+    seen.playout_delay_ms = extensions.play_delay_min.map(ms).zip(extensions.play_delay_max.map(ms));
     let [_, layer, a, b, c, d, _, parts, ..] = packet.payload[..] else { return };
     let Some(count) = seen.video.get_mut(usize::from(layer)) else { return };
     *count += 1;

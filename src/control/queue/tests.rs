@@ -273,3 +273,24 @@ proptest! {
         prop_assert_eq!(askers, (1..=given).collect::<Vec<_>>());
     }
 }
+
+#[test]
+fn a_room_of_the_boxs_own_server_is_ended_and_anothers_is_not() {
+    let mut queue = fresh();
+    assert!(order(&mut queue, &Command::RoomEnd, FAR, 1)[0].1.ok, "in no room");
+    order(&mut queue, &join("lobby"), FAR, 2);
+    queue.set_policy(Policy { rooms_elsewhere: true, ..Policy::default() });
+    assert_eq!(order(&mut queue, &Command::RoomEnd, FAR, 3)[0].1.code, Code::Unsupported);
+    queue.set_policy(Policy::default());
+    let conflict = order(&mut queue, &Command::RoomEnd, FAR, 4);
+    assert_eq!(conflict.iter().map(|(asker, _)| *asker).collect::<Vec<_>>(), [2], "joining is given up");
+    assert!(queue.desired().room.is_none());
+    let action = queue.start().unwrap();
+    assert_eq!((&action.change, action.change.value()), (&Change::RoomEnd, Value::Null));
+    assert!(order(&mut queue, &Command::RoomEnd, FAR, 5).is_empty(), "it is under way");
+    assert_eq!(queue.finish(action.ticket, &done()).len(), 2);
+    let url = Some("wss://rooms.example".to_owned());
+    let elsewhere = Command::RoomJoin(RoomJoin { room: "lobby".into(), url, token: None });
+    order(&mut queue, &elsewhere, FAR, 6);
+    assert_eq!(order(&mut queue, &Command::RoomEnd, FAR, 7)[0].1.code, Code::Unsupported);
+}

@@ -27,6 +27,9 @@ const DATA_BYTES: usize = 64_000;
 const RPC_BYTES: usize = 15 * 1024;
 /// LiveKit's RPC errors that say that the call was wrong: no such method, payload too large and the like.
 const RPC_CALLERS_FAULTS: std::ops::Range<u32> = 1400..1500;
+/// Longest that viewers may be asked to hold pictures back, and what is meant where only the least is given, as in
+/// LiveKit's server.
+const PLAYOUT_DELAY_MAX_MS: u32 = 10_000;
 /// How long a method may take when the call does not say, and at most.
 const RPC_TIMEOUT: Duration = Duration::from_secs(10);
 const RPC_TIMEOUT_MAX: Duration = Duration::from_secs(60);
@@ -114,8 +117,30 @@ async fn create_room(api: &Api, call: &Call) -> Result<Response, Error> {
         max_participants: (request.max_participants > 0).then_some(request.max_participants),
         metadata: (!request.metadata.is_empty()).then_some(request.metadata),
         lifetime: None,
+        playout_delay: playout_delay(request.min_playout_delay, request.max_playout_delay)?,
+        sync_streams: request.sync_streams.then_some(true),
     };
+    // `tags` and `node_id` mean nothing on one box, and as with LiveKit's own server nobody gets them back.
     call.answer(&api.rooms.create_room(request.name, options).await?)
+}
+
+/// In ms; both zero: not given.
+fn playout_delay(min: u32, max: u32) -> Result<Option<(Duration, Duration)>, Error> {
+    if (min, max) == (0, 0) {
+        return Ok(None);
+    }
+    let max = if max == 0 { PLAYOUT_DELAY_MAX_MS } else { max };
+    if max > PLAYOUT_DELAY_MAX_MS {
+        let message = format!("{max} ms; at most {PLAYOUT_DELAY_MAX_MS}");
+        return Err(Error::argument("max_playout_delay", message));
+    }
+    if min > max {
+        return Err(Error::argument(
+            "min_playout_delay",
+            format!("{min} ms is more than the greatest, {max} ms"),
+        ));
+    }
+    Ok(Some((Duration::from_millis(min.into()), Duration::from_millis(max.into()))))
 }
 
 async fn list_rooms(api: &Api, call: &Call) -> Result<Response, Error> {

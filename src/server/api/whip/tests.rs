@@ -1,4 +1,4 @@
-//! WHIP and WHEP as far as HTTP and SDP go, without sockets; media flows in `tests/whip.rs` and `tests/browser.rs`.
+//! WHIP and WHEP as far as HTTP and SDP go, without sockets; media flows in `tests/browser.rs`.
 
 use std::time::Duration;
 

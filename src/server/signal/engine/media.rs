@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use str0m::format::{Codec, PayloadParams};
-use str0m::media::{Mid, Pt, Rid};
+use str0m::media::{MediaTime as RtpTime, Mid, Pt, Rid};
 use str0m::rtp::{ExtensionValues, RtpPacket, RtpWrite, Ssrc, Vp8Descriptor, Vp8Patch};
 
 use super::super::Counters;
@@ -32,6 +32,10 @@ pub(super) struct Track {
     pub mid: Mid,
     /// A screen, or a window of one.
     pub screen: bool,
+    /// The name of the stream that it makes with others of its publisher, where viewers shall play them in step.
+    pub stream: Option<String>,
+    /// How long viewers shall hold it back, from and to.
+    pub playout_delay: Option<(Duration, Duration)>,
     pub route: Route<Destination>,
 }
 
@@ -96,7 +100,8 @@ impl Engine {
         let (rate, report) = (track.route.rate(), incoming.report);
         let captured = member.clock.capture_time(header.timestamp, report, rate, self.at);
         let wallclock = clock::instant_of(captured);
-        let extensions = passed_on(&header.ext_vals, codec);
+        let playout_delay = track.playout_delay.filter(|_| video);
+        let extensions = passed_on(&header.ext_vals, codec, playout_delay);
         let (endpoints, watches, at) = (&mut self.endpoints, &mut self.watches, self.at);
         let mut copies = 0;
         let began = track.route.forward(&incoming, |to, out| {
@@ -314,17 +319,26 @@ fn patch(vp8: &Vp8Descriptor, ids: PictureIds) -> Option<Vp8Patch> {
     patch.build().ok()
 }
 
-/// With the playout delay that is asked for: at least so much, at most as much as can be said.
+/// Held back at least so long, whatever the room asks for.
 fn with_delay(mut extensions: ExtensionValues, hold_back: Option<Duration>) -> ExtensionValues {
-    extensions.play_delay_min = hold_back.map(Into::into);
-    extensions.play_delay_max = hold_back.map(|_| LONGEST_DELAY.into());
+    let Some(hold_back) = hold_back else { return extensions };
+    let (least, most) = (RtpTime::from(hold_back), RtpTime::from(LONGEST_DELAY));
+    extensions.play_delay_min = Some(extensions.play_delay_min.map_or(least, |min| min.max(least)));
+    extensions.play_delay_max = Some(extensions.play_delay_max.map_or(most, |max| max.max(least)));
     extensions
 }
 
-/// What of a publisher's header extensions a subscriber may see. MID and RID are the publisher's own; the dependency
-/// descriptor of other codecs than AV1 would contradict the numbers that are changed on a layer switch.
-fn passed_on(from: &ExtensionValues, codec: Codec) -> ExtensionValues {
+/// What of a publisher's header extensions a subscriber may see, and what the room adds. MID and RID are the publisher's
+/// own; the dependency descriptor of other codecs than AV1 would contradict the numbers that are changed on a layer switch.
+fn passed_on(
+    from: &ExtensionValues,
+    codec: Codec,
+    playout_delay: Option<(Duration, Duration)>,
+) -> ExtensionValues {
+    let (min, max) = playout_delay.unzip();
     let mut extensions = ExtensionValues {
+        play_delay_min: min.map(RtpTime::from),
+        play_delay_max: max.map(RtpTime::from),
         audio_level: from.audio_level,
         voice_activity: from.voice_activity,
         video_orientation: from.video_orientation,

@@ -1,5 +1,7 @@
 //! Tracks come and go.
 
+use std::time::Duration;
+
 use livekit_protocol as proto;
 use proto::request_response::{Reason, Request as Refused};
 use proto::signal_response::Message as Response;
@@ -148,7 +150,19 @@ impl Engine {
         let (sid, codec) = (info.sid.clone(), codec_name(&info.mime_type));
         let screen = info.source == proto::TrackSource::ScreenShare as i32;
         let (room_name, mid) = (room.clone(), offer.mid);
-        let new = Track { room: room_name, publisher, publisher_sid, sid, codec, mid, screen, route };
+        let (stream, playout_delay) = self.for_viewers(&room, &info);
+        let new = Track {
+            room: room_name,
+            publisher,
+            publisher_sid,
+            sid,
+            codec,
+            mid,
+            screen,
+            stream,
+            playout_delay,
+            route,
+        };
         self.tracks.insert(track, new);
         if let Some(participant) = self.rooms.get_mut(&room).and_then(|r| r.participant_mut(key)) {
             participant.tracks.push(info.clone());
@@ -160,6 +174,16 @@ impl Engine {
         }
         self.offer_to_all(&room, track);
         self.changed = true;
+    }
+
+    /// How the room wants a track to be played: in a stream of this name, and so long after its time.
+    fn for_viewers(
+        &self,
+        room: &str,
+        info: &proto::TrackInfo,
+    ) -> (Option<String>, Option<(Duration, Duration)>) {
+        let Some(room) = self.rooms.get(room) else { return (None, None) };
+        (room.sync_streams.then(|| stream_name(info)), room.playout_delay)
     }
 
     pub(super) fn unpublish(&mut self, key: MemberKey, sid: &str) {
@@ -209,6 +233,17 @@ impl Engine {
             }
             self.negotiate(member);
         }
+    }
+}
+
+/// What a viewer's browser plays in step. The publisher's own name for it if that can stand in an SDP.
+fn stream_name(info: &proto::TrackInfo) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    let screen = [proto::TrackSource::ScreenShare as i32, proto::TrackSource::ScreenShareAudio as i32];
+    match info.stream.as_str() {
+        given if !given.is_empty() && given.bytes().all(plain) => given.to_owned(),
+        _ if screen.contains(&info.source) => "screen_share".to_owned(),
+        _ => "camera".to_owned(),
     }
 }
 
@@ -296,4 +331,23 @@ fn mime_type(codec: Codec) -> String {
 
 fn codec_name(mime_type: &str) -> String {
     mime_type.rsplit('/').next().unwrap_or_default().to_ascii_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_is_named_as_its_publisher_says_unless_that_breaks_the_sdp() {
+        let name = |stream: &str, source: proto::TrackSource| {
+            let (stream, source) = (stream.to_owned(), source as i32);
+            stream_name(&proto::TrackInfo { stream, source, ..Default::default() })
+        };
+        let (camera, screen) = (proto::TrackSource::Microphone, proto::TrackSource::ScreenShareAudio);
+        assert_eq!([name("", camera), name("", screen)], ["camera", "screen_share"]);
+        assert_eq!(name("desk-2", camera), "desk-2");
+        for bad in ["a b", "a\r\na=sendrecv", "PA_1|TR_2", "\u{e9}"] {
+            assert_eq!(name(bad, camera), "camera", "{bad:?}");
+        }
+    }
 }

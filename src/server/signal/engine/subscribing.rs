@@ -83,7 +83,11 @@ impl Engine {
         let to = Destination::new(key, connection);
         published.route.subscribe(to, member.wishes.get(&published.sid).copied().unwrap_or_default());
         let msid = Msid {
-            stream_id: format!("{}|{}", published.publisher_sid, published.sid),
+            stream_id: format!(
+                "{}|{}",
+                published.publisher_sid,
+                published.stream.as_ref().unwrap_or(&published.sid)
+            ),
             track_id: published.sid.clone(),
         };
         member.subscriber.add(Wanted { track, video: published.route.is_video(), msid });
