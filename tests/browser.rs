@@ -8,7 +8,7 @@ mod rooms;
 use std::time::Duration;
 
 use relay::{Link, Relay};
-use roomd::room::Grant;
+use roomd::room::{Departure, Event, Grant};
 use roomd::rtc::sfu::Codecs;
 use rooms::gateway::{Gateway, Way};
 use rooms::{RoomServer, grant, run_script, tool};
@@ -207,6 +207,7 @@ async fn a_page_without_an_sdk_publishes_by_whip_and_others_watch_what_stands_ou
     let Some(modules) = tool(MODULES, WHAT) else { return };
     let _alone = ALONE.lock().await;
     let server = RoomServer::start().await;
+    let mut events = server.handle.events();
     let token = |identity: &str| server.token("lobby", identity);
     let hidden = server.token_for(&Grant { hidden: true, ..grant("lobby", "second") });
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/browser/whip.mjs");
@@ -226,4 +227,23 @@ async fn a_page_without_an_sdk_publishes_by_whip_and_others_watch_what_stands_ou
         assert_eq!(seen["after"][viewer]["ssrcs"].as_array().map(Vec::len), Some(2));
     }
     assert_eq!((&seen["ended"], &seen["again"]), (&json!(200), &json!(404)));
+    // What webhooks are made from.
+    let mut told = Vec::new();
+    while let Ok(event) = events.try_recv() {
+        match event {
+            Event::ParticipantConnected { participant, .. } => {
+                told.push(format!("+{}", participant.identity))
+            }
+            Event::TrackPublished { participant, .. } => {
+                told.push(format!("track of {}", participant.identity))
+            }
+            Event::ParticipantLeft { participant, departure: Departure::Left, connected: true, .. } => {
+                told.push(format!("-{}", participant.identity));
+            }
+            _ => {}
+        }
+    }
+    let times = |what: &str| told.iter().filter(|told| *told == what).count();
+    let expected = ["+camera", "track of camera", "-camera", "+viewer", "+second"].map(times);
+    assert_eq!(expected, [1, 2, 1, 1, 1], "{told:?}");
 }

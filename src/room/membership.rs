@@ -83,6 +83,7 @@ pub struct Room {
     pub playout_delay: Option<(Duration, Duration)>,
     /// See [`RoomOptions::sync_streams`].
     pub sync_streams: bool,
+    codecs: Vec<proto::Codec>,
     max_participants: Option<u32>,
     empty_timeout: Duration,
     departure_timeout: Duration,
@@ -106,6 +107,7 @@ impl Room {
             stage: Stage::default(),
             playout_delay: None,
             sync_streams: false,
+            codecs: Vec::new(),
             max_participants: None,
             empty_timeout: EMPTY_TIMEOUT,
             departure_timeout: DEPARTURE_TIMEOUT,
@@ -158,6 +160,7 @@ impl Room {
             departure_timeout: self.departure_timeout.as_secs() as u32,
             max_participants: self.max_participants.unwrap_or(0),
             metadata: self.metadata.clone(),
+            enabled_codecs: self.codecs.clone(),
             creation_time: created.as_secs() as i64,
             creation_time_ms: created.as_millis() as i64,
             num_participants: seen().count() as u32,
@@ -211,9 +214,16 @@ impl Room {
 pub struct Rooms {
     rooms: BTreeMap<String, Room>,
     keys: u64,
+    codecs: Vec<proto::Codec>,
 }
 
 impl Rooms {
+    /// None yet; clients are told that these MIME types may be published in them.
+    pub fn with_codecs(mime_types: &[&str]) -> Rooms {
+        let codec = |mime: &&str| proto::Codec { mime: (*mime).to_owned(), ..Default::default() };
+        Rooms { codecs: mime_types.iter().map(codec).collect(), ..Rooms::default() }
+    }
+
     /// All, by name.
     pub fn iter(&self) -> impl Iterator<Item = &Room> {
         self.rooms.values()
@@ -273,7 +283,8 @@ impl Rooms {
         if self.rooms.len() >= MAX_ROOMS {
             return Err(Refusal::Full { what: "rooms", limit: MAX_ROOMS });
         }
-        self.rooms.insert(name.to_owned(), Room::new(name, wall));
+        let room = Room { codecs: self.codecs.clone(), ..Room::new(name, wall) };
+        self.rooms.insert(name.to_owned(), room);
         Ok(true)
     }
 

@@ -43,6 +43,7 @@ async fn a_room_is_created_listed_changed_and_deleted_in_json_and_protobuf() {
         (&room["name"], &room["emptyTimeout"], &room["maxParticipants"]),
         (&json!("hall"), &json!(60), &json!(5))
     );
+    assert_eq!(room["enabledCodecs"], json!([{"mime": "audio/opus"}, {"mime": "video/h264"}]));
     let request = proto::ListRoomsRequest { names: vec!["hall".into(), "none".into()] };
     let path = "/twirp/livekit.RoomService/ListRooms";
     let (status, body) =

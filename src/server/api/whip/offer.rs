@@ -163,6 +163,7 @@ fn track(section: &Section<'_>, grant: &Grant) -> Result<proto::AddTrackRequest,
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn section(kind: &str, mid: u8, direction: &str, codecs: &str, more: &str) -> String {
         let codecs: String = codecs
@@ -201,6 +202,17 @@ mod tests {
                 .refused_by(&text.replace("m=video 9", "m=video 0"))
                 .is_some_and(|why| why.contains("\"1\""))
         );
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_survived(text in "v=0\r\n(m=audio 9 X 96\r\n|m=video 0 X|a=mid:|a=rtpmap:|a=rid:|a=sendonly|[ -~]|\r\n){0,80}") {
+            for way in [Way::Publish, Way::Watch] {
+                if let Ok(checked) = check(&text, way, &Codecs::default(), &grant()) {
+                    prop_assert_eq!(checked.refused_by(&text), None);
+                }
+            }
+        }
     }
 
     #[test]

@@ -138,7 +138,7 @@ impl Engine {
         let now = clock::now();
         Engine {
             endpoints: Endpoints::new(sockets, config.node_ip, config.codecs.clone()),
-            rooms: Rooms::default(),
+            rooms: Rooms::with_codecs(&config.codecs.mime_types()),
             members: HashMap::new(),
             owners: HashMap::new(),
             tracks: HashMap::new(),
