@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Every figure of benches/README.md. Takes about ten minutes on a machine that should have nothing else to do.
+# Every figure of benches/README.md. Takes about a quarter of an hour on a machine that should have nothing else to do.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 parts=${ROOMD_TEST_PARTS:-$HOME/.cache/roomd-test}
@@ -16,6 +16,8 @@ for film in "$ROOMD_TEST_FILM" "$camera"; do
   ROOMD_TEST_FILM=$film cargo bench --locked --bench spine
 done
 cargo bench --locked --bench spine -- voice
+echo "== forwarding, against livekit-server"
+ROOMD_TEST_LIVEKIT_SERVER=${ROOMD_TEST_LIVEKIT_SERVER:-$parts/livekit-server-1.13.5} cargo bench --locked --bench sfu
 for source in test "file:$camera" "file:$ROOMD_TEST_FILM"; do
   echo "== a box in a call, source $source"
   "$parts/venv/bin/python" benches/call.py "$target/release/roomd" "$source" 20

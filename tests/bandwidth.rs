@@ -16,7 +16,7 @@ use rooms::gateway::{Gateway, Way};
 use rooms::{RoomServer, grant};
 
 const FULL: u8 = 2;
-const CAMERA: Doing = Doing { video: true, audio: Some(20) };
+const CAMERA: Doing = Doing { video: true, audio: Some(20), shown: None };
 /// Every wait ends after this at the latest.
 const LIMIT: Duration = Duration::from_secs(120);
 
@@ -130,7 +130,7 @@ async fn of_many_voices_the_loudest_five_are_sent() {
     for (index, level) in [90, 90, 30, 90, 25, 28, 90, 20].into_iter().enumerate() {
         let token = server.token("hall", &format!("talker-{index}"));
         talkers
-            .push(Client::join(&server.ws_url(), &token, Doing { video: false, audio: Some(level) }).await);
+            .push(Client::join(&server.ws_url(), &token, Doing { audio: Some(level), ..Doing::default() }).await);
     }
     let listener = Client::join(&server.ws_url(), &server.token("hall", "listener"), Doing::default()).await;
     let heard = || listener.seen.lock().expect("seen").audio_by_ssrc.clone();

@@ -221,6 +221,7 @@ fn server(reader: &mut Reader, credentials: Option<&Path>) -> Option<ServerSetti
         rtc_tcp: reader.number("server", "rtc_tcp", 0..=65535, 7881) as u16,
         node_ip: node_ip.flatten(),
         codecs: codecs.unwrap_or_else(|| vec!["opus".to_owned(), "h264".to_owned()]),
+        bandwidth_estimation: reader.flag("server", "bandwidth_estimation", true),
         keys_file: secret_file(reader, credentials, "server", "keys_file"),
         webhook_urls,
     };

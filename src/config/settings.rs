@@ -145,6 +145,8 @@ pub struct ServerSettings {
     pub node_ip: Option<IpAddr>,
     /// Codecs that may be published: `opus`, `h264`, `vp8`, `vp9`, `av1`.
     pub codecs: Vec<String>,
+    /// Whether what each subscriber's network carries is estimated and decides on layers.
+    pub bandwidth_estimation: bool,
     /// Keys and secrets; None: made at first start in the state directory.
     pub keys_file: Option<PathBuf>,
     /// Where webhooks of every room go.

@@ -17,9 +17,16 @@ fn an_empty_file_is_a_working_box() {
     let server = settings.server.unwrap();
     assert_eq!(server.listen.to_string(), "127.0.0.1:7880");
     assert_eq!(server.listen_tls.unwrap().to_string(), "0.0.0.0:7443");
+    assert!(server.bandwidth_estimation);
     assert!(settings.mqtt.is_none());
     assert_eq!(settings.recording.dir, Path::new("/var/lib/roomd/recordings"));
     assert_eq!(settings.recording.min_free_bytes, 1 << 30);
+}
+
+#[test]
+fn bandwidth_estimation_can_be_switched_off() {
+    let settings = load_text("[server]\nbandwidth_estimation = false\n", &[]).unwrap();
+    assert!(!settings.server.unwrap().bandwidth_estimation);
 }
 
 #[test]

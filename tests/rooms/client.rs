@@ -1,6 +1,7 @@
 //! A LiveKit client without an encoder: it publishes packets that look like H.264 in three layers, or counts what it
 //! gets. Every packet tells its layer, picture and media time, so nothing has to be decoded.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -39,6 +40,24 @@ pub struct Doing {
     pub video: bool,
     /// Publishes an audio track whose level is this, in -dBov.
     pub audio: Option<u8>,
+    /// The size in which it shows every video that it gets; None: it does not say.
+    pub shown: Option<(u32, u32)>,
+}
+
+/// One stream of packets that arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arrived {
+    /// The first and the last sequence number.
+    pub numbers: (u64, u64),
+    /// How many packets.
+    pub packets: u64,
+}
+
+impl Arrived {
+    /// Packets between the first and the last that did not arrive.
+    pub fn lost(&self) -> u64 {
+        (self.numbers.1 + 1 - self.numbers.0).saturating_sub(self.packets)
+    }
 }
 
 /// One packet that arrived.
@@ -60,7 +79,9 @@ pub struct Seen {
     /// Audio packets.
     pub audio: u64,
     /// Audio packets by SSRC.
-    pub audio_by_ssrc: std::collections::BTreeMap<u32, u64>,
+    pub audio_by_ssrc: BTreeMap<u32, u64>,
+    /// What arrived, by SSRC.
+    pub arrived: BTreeMap<u32, Arrived>,
     /// Pictures in order of their first packet, when asked for.
     pub pictures: Vec<Picture>,
     /// Stream states told: track sid, paused.
@@ -275,7 +296,7 @@ impl Session {
             let request = proto::AddTrackRequest { cid, r#type, source, ..Default::default() };
             self.signal.send(Request::AddTrack(request)).await?;
         }
-        if self.doing == Doing::default() {
+        if !self.doing.video && self.doing.audio.is_none() {
             return Ok(());
         }
         let mut api = self.publisher.rtc.sdp_api();
@@ -319,7 +340,9 @@ impl Session {
         match response {
             Response::Join(join) => {
                 self.seen.lock().expect("seen").sid = join.participant.map(|p| p.sid).unwrap_or_default();
+                self.say_sizes(join.other_participants).await?;
             }
+            Response::Update(update) => self.say_sizes(update.participants).await?,
             Response::TrackPublished(published) => {
                 let sid = published.track.map(|track| track.sid).unwrap_or_default();
                 self.seen.lock().expect("seen").published.push(sid);
@@ -368,6 +391,16 @@ impl Session {
         Ok(())
     }
 
+    /// Says in which size it shows the videos of `participants`.
+    async fn say_sizes(&mut self, participants: Vec<proto::ParticipantInfo>) -> Result<(), SignalError> {
+        let Some((width, height)) = self.doing.shown else { return Ok(()) };
+        let tracks = participants.into_iter().flat_map(|participant| participant.tracks);
+        let videos = tracks.filter(|track| track.r#type == proto::TrackType::Video as i32);
+        let track_sids = videos.map(|track| track.sid).collect();
+        let settings = proto::UpdateTrackSettings { track_sids, width, height, ..Default::default() };
+        self.signal.send(Request::TrackSetting(settings)).await
+    }
+
     fn next_send(&self) -> Instant {
         let far = Instant::now() + Duration::from_secs(1);
         if !self.publisher.rtc.is_connected() {
@@ -404,16 +437,11 @@ impl Session {
         let Some(mid) = self.video.filter(|_| self.enabled[layer]) else { return };
         let (rid, rate) = LAYERS[layer];
         let keyframe = std::mem::take(&mut self.keyframe[layer]) || self.picture.is_multiple_of(FPS * 4);
-        let size = (rate / 8 / FPS) as usize * if keyframe { KEYFRAME_FACTOR } else { 1 };
-        let parts = size.div_ceil(PACKET_BYTES).clamp(1, 200);
         let mut api = self.publisher.rtc.direct_api();
         let Some(stream) = api.stream_tx_by_mid(mid, Some(Rid::from(rid))) else { return };
-        for part in 0..parts {
-            let mut payload = vec![0; (size / parts).clamp(HEADER_BYTES, PACKET_BYTES)];
-            payload[0] = if keyframe && part == 0 { NAL_SPS } else { NAL_OTHER };
-            payload[1] = layer as u8;
-            payload[2..6].copy_from_slice(&(self.picture as u32).to_be_bytes());
-            (payload[6], payload[7]) = (part as u8, parts as u8);
+        let payloads = payload(layer as u8, rate, keyframe, self.picture);
+        let parts = payloads.len();
+        for (part, payload) in payloads.into_iter().enumerate() {
             let timestamp = (self.picture * 90_000 / FPS) as u32;
             let sequence = self.sequences[layer];
             self.sequences[layer] += 1;
@@ -443,7 +471,28 @@ impl Session {
     }
 }
 
-fn note(seen: &mut Seen, packet: &str0m::rtp::RtpPacket) {
+/// The packets of one picture.
+pub fn payload(layer: u8, bits_per_second: u64, keyframe: bool, number: u64) -> Vec<Vec<u8>> {
+    let size = (bits_per_second / 8 / FPS) as usize * if keyframe { KEYFRAME_FACTOR } else { 1 };
+    let parts = size.div_ceil(PACKET_BYTES).clamp(1, 200);
+    let packet = |part: usize| {
+        let mut payload = vec![0; (size / parts).clamp(HEADER_BYTES, PACKET_BYTES)];
+        payload[0] = if keyframe && part == 0 { NAL_SPS } else { NAL_OTHER };
+        payload[1] = layer;
+        payload[2..6].copy_from_slice(&(number as u32).to_be_bytes());
+        (payload[6], payload[7]) = (part as u8, parts as u8);
+        payload
+    };
+    (0..parts).map(packet).collect()
+}
+
+/// Counts a packet that arrived.
+pub fn note(seen: &mut Seen, packet: &str0m::rtp::RtpPacket) {
+    let number = *packet.seq_no;
+    let stream = seen.arrived.entry(*packet.header.ssrc);
+    let stream = stream.or_insert(Arrived { numbers: (number, number), packets: 0 });
+    stream.numbers = (stream.numbers.0.min(number), stream.numbers.1.max(number));
+    stream.packets += 1;
     if packet.header.payload_type == Pt::from(111) {
         seen.audio += 1;
         *seen.audio_by_ssrc.entry(*packet.header.ssrc).or_default() += 1;

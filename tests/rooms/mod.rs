@@ -44,7 +44,7 @@ impl RoomServer {
             .try_init();
         let shutdown = Shutdown::new();
         let node_ip = NodeIp::Fixed(std::net::Ipv4Addr::LOCALHOST.into());
-        let config = Config { rtc_udp: 0, rtc_tcp: 0, node_ip, codecs };
+        let config = Config { rtc_udp: 0, rtc_tcp: 0, node_ip, codecs, bandwidth_estimation: true };
         let handle = signal::start(config, shutdown.clone()).expect("room server");
         let keys = Arc::new(Keys::new(BTreeMap::from([(KEY.into(), SECRET.into())])).expect("keys"));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("listener");

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use str0m::net::{Protocol, Receive};
-use str0m::{Event, IceConnectionState, Input, Output, Rtc};
+use str0m::{Event, IceConnectionState, Input, Output, Rtc, RtcError};
 use tracing::debug;
 
 use super::guard::guard;
@@ -19,8 +19,12 @@ pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(1);
 /// message takes as many again.
 const STUN_TURNS: usize = 8;
 
-/// Turns of the library's clockwork at once while it says that it is due. More: the others come first.
-const DUE_TURNS: usize = 64;
+/// Packets, or turns of the library's clockwork while it says that it is due, at once. More: the others come first.
+const DUE_TURNS: usize = 256;
+
+/// With bandwidth estimation the library lets one packet out a turn and wants the next turn this much later, so that
+/// time goes on. It need not: waiting for real would spread the packets of one picture over many milliseconds.
+const NEXT_PACKET: Duration = Duration::from_micros(1);
 
 /// One connection.
 pub struct Connection {
@@ -32,7 +36,11 @@ pub struct Connection {
     pub lost_since: Option<Instant>,
     /// It cannot be used any more.
     pub closed: bool,
+    /// Its library lets out one packet a turn.
+    paced: bool,
     pub(super) wake_at: Instant,
+    /// When it will be looked at: see [`super::timers::Timers`].
+    pub(super) timer: Instant,
     /// Given something to send since the last flush.
     pub(super) dirty: bool,
     /// Where the peer was seen, authenticated.
@@ -51,13 +59,16 @@ pub struct Traffic {
 }
 
 impl Connection {
-    pub(super) fn new(rtc: Rtc, now: Instant) -> Self {
+    /// `paced`: with bandwidth estimation.
+    pub(super) fn new(rtc: Rtc, paced: bool, now: Instant) -> Self {
         Connection {
             rtc,
+            paced,
             connected: false,
             lost_since: None,
             closed: false,
             wake_at: now,
+            timer: now,
             dirty: false,
             peers: Vec::new(),
             ufrags: Vec::new(),
@@ -79,9 +90,12 @@ impl Connection {
             let _ = self.rtc.close();
             let _ = self.rtc.handle_input(Input::Timeout(now));
             while let Ok(output @ (Output::Transmit(_) | Output::Event(_))) = self.rtc.poll_output() {
-                transmit(output, sockets, traffic);
+                if let Output::Transmit(transmit) = output {
+                    traffic.unsent += sockets.send(transmit);
+                }
             }
         });
+        traffic.unsent += sockets.flush();
     }
 
     /// Some(true): a STUN message that proved itself. None: not for this connection.
@@ -126,7 +140,7 @@ impl Connection {
         self.drain(key, now, sockets, events, traffic);
     }
 
-    /// Empties the library: sends, and collects events. With bandwidth estimation it lets out one packet a turn.
+    /// Empties the library: sends, and collects events.
     pub(super) fn drain(
         &mut self,
         key: ConnectionKey,
@@ -135,45 +149,36 @@ impl Connection {
         events: &mut Vec<(ConnectionKey, Event)>,
         traffic: &mut Traffic,
     ) {
-        for _ in 0..DUE_TURNS {
-            self.poll(key, now, sockets, events, traffic);
-            if self.closed || self.wake_at > now {
-                return;
-            }
-            if !matches!(guard(|| self.rtc.handle_input(Input::Timeout(now))), Ok(Ok(()))) {
-                self.closed = true;
-            }
-        }
-        self.poll(key, now, sockets, events, traffic);
-    }
-
-    fn poll(
-        &mut self,
-        key: ConnectionKey,
-        now: Instant,
-        sockets: &Sockets,
-        events: &mut Vec<(ConnectionKey, Event)>,
-        traffic: &mut Traffic,
-    ) {
-        let drained = guard(|| {
+        let mut turns = 0;
+        let drained = guard(|| -> Result<Instant, RtcError> {
             loop {
-                match self.rtc.poll_output() {
-                    Ok(Output::Timeout(at)) => return at,
-                    Ok(Output::Event(event)) => {
+                match self.rtc.poll_output()? {
+                    Output::Event(event) => {
                         self.note(&event, now);
                         events.push((key, event));
+                        continue;
                     }
-                    Ok(output) => transmit(output, sockets, traffic),
-                    Err(error) => {
-                        debug!(%error, "a connection failed");
-                        self.closed = true;
-                        return now + LONGEST_WAIT;
+                    Output::Transmit(transmit) => {
+                        traffic.unsent += sockets.send(transmit);
+                        // Asked for more it would first look at all its timers, which costs as much as a packet.
+                        if !self.paced || turns == DUE_TURNS {
+                            continue;
+                        }
                     }
+                    Output::Timeout(at) if at > now + NEXT_PACKET || turns == DUE_TURNS => return Ok(at),
+                    Output::Timeout(_) => {}
                 }
+                turns += 1;
+                self.rtc.handle_input(Input::Timeout(now))?;
             }
         });
-        self.wake_at = drained.unwrap_or(now + LONGEST_WAIT).max(now);
-        self.closed |= drained.is_err() || !self.rtc.is_alive();
+        traffic.unsent += sockets.flush();
+        if let Ok(Err(error)) = &drained {
+            debug!(%error, "a connection failed");
+        }
+        let due = drained.ok().and_then(Result::ok);
+        self.closed |= due.is_none() || !self.rtc.is_alive();
+        self.wake_at = due.unwrap_or(now + LONGEST_WAIT).clamp(now, now + LONGEST_WAIT);
     }
 
     fn note(&mut self, event: &Event, now: Instant) {
@@ -187,13 +192,6 @@ impl Connection {
             Event::IceConnectionStateChange(_) => self.lost_since = None,
             _ => {}
         }
-    }
-}
-
-fn transmit(output: Output, sockets: &Sockets, traffic: &mut Traffic) {
-    let Output::Transmit(transmit) = output else { return };
-    if !sockets.send(transmit) {
-        traffic.unsent += 1;
     }
 }
 
@@ -227,7 +225,7 @@ mod tests {
     fn a_nomination_that_comes_while_older_binding_requests_wait_starts_dtls_at_once() {
         let start = clock::now();
         let (server_at, candidate) = host("10.0.0.1:7882");
-        let mut server = Connection::new(settings::subscriber(&Codecs::default(), start), start);
+        let mut server = Connection::new(settings::subscriber(&Codecs::default(), true, start), true, start);
         server.rtc.add_local_candidate(candidate);
         let mut client = Rtc::new(start);
         for address in ["10.0.0.2:1000", "10.0.0.2:1001"] {

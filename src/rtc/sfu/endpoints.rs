@@ -12,11 +12,19 @@ use super::connection::{Connection, LONGEST_WAIT, Traffic};
 use super::guard::guard;
 use super::settings::{self, Codecs};
 use super::sockets::{Datagram, Peer, Sockets};
+use super::timers::Timers;
 use super::{NodeIp, stun};
 
 /// Names a connection; never used again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConnectionKey(u64);
+
+#[cfg(test)]
+impl ConnectionKey {
+    pub(super) fn numbered(number: u64) -> Self {
+        ConnectionKey(number)
+    }
+}
 
 /// What a connection is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,16 +60,19 @@ pub struct Endpoints {
     connections: HashMap<ConnectionKey, Connection>,
     by_address: HashMap<Peer, ConnectionKey>,
     by_ufrag: HashMap<String, ConnectionKey>,
+    timers: Timers,
     dirty: Vec<ConnectionKey>,
     events: Vec<(ConnectionKey, Event)>,
     keys: u64,
+    /// Subscribers' bandwidth is estimated.
+    estimates: bool,
     /// Counters.
     pub traffic: Traffic,
 }
 
 impl Endpoints {
-    /// No connections yet.
-    pub fn new(sockets: Sockets, node_ip: NodeIp, codecs: Codecs) -> Self {
+    /// No connections yet. `estimates`: subscribers' bandwidth is estimated.
+    pub fn new(sockets: Sockets, node_ip: NodeIp, codecs: Codecs, estimates: bool) -> Self {
         Endpoints {
             sockets,
             node_ip,
@@ -69,9 +80,11 @@ impl Endpoints {
             connections: HashMap::new(),
             by_address: HashMap::new(),
             by_ufrag: HashMap::new(),
+            timers: Timers::default(),
             dirty: Vec::new(),
             events: Vec::new(),
             keys: 0,
+            estimates,
             traffic: Traffic::default(),
         }
     }
@@ -80,15 +93,17 @@ impl Endpoints {
     pub fn open(&mut self, role: Role, now: Instant) -> ConnectionKey {
         let mut rtc = match role {
             Role::Publisher => settings::publisher(&self.codecs, now),
-            Role::Subscriber => settings::subscriber(&self.codecs, now),
-            Role::Both => settings::both(&self.codecs, now),
+            Role::Subscriber => settings::subscriber(&self.codecs, self.estimates, now),
+            Role::Both => settings::both(&self.codecs, self.estimates, now),
         };
         for candidate in self.sockets.candidates(self.node_ip) {
             rtc.add_local_candidate(candidate);
         }
         self.keys += 1;
         let key = ConnectionKey(self.keys);
-        self.connections.insert(key, Connection::new(rtc, now));
+        self.timers.start(key, now);
+        let paced = self.estimates && role != Role::Publisher;
+        self.connections.insert(key, Connection::new(rtc, paced, now));
         self.refresh_ufrag(key, None);
         key
     }
@@ -96,6 +111,7 @@ impl Endpoints {
     /// Closes a connection, telling the peer, and forgets it.
     pub fn close(&mut self, key: ConnectionKey, now: Instant) {
         let Some(mut connection) = self.connections.remove(&key) else { return };
+        self.timers.stop(key, connection.timer);
         for peer in &connection.peers {
             self.by_address.remove(peer);
         }
@@ -107,6 +123,11 @@ impl Endpoints {
         for peer in connection.peers.iter().filter(|peer| peer.tcp) {
             self.sockets.tcp.close(peer.address);
         }
+    }
+
+    /// Subscribers' bandwidth is estimated; what a client says about it counts.
+    pub fn estimates(&self) -> bool {
+        self.estimates
     }
 
     /// A connection.
@@ -174,14 +195,13 @@ impl Endpoints {
 
     /// When [`Endpoints::expire`] is due.
     pub fn wake_at(&self, now: Instant) -> Instant {
-        let soonest = self.connections.values().map(|connection| connection.wake_at).min();
-        soonest.unwrap_or(now + LONGEST_WAIT).min(now + LONGEST_WAIT)
+        self.timers.soonest().unwrap_or(now + LONGEST_WAIT).min(now + LONGEST_WAIT)
     }
 
     /// Takes one batch from the sockets; false when there was none. Events come out of [`Endpoints::take_events`].
     pub fn receive(&mut self, now: Instant) -> bool {
-        let Endpoints { sockets, connections, by_address, by_ufrag, events, traffic, .. } = self;
-        let mut desk = Desk { connections, by_address, by_ufrag, events, traffic };
+        let Endpoints { sockets, connections, by_address, by_ufrag, timers, events, traffic, .. } = self;
+        let mut desk = Desk { connections, by_address, by_ufrag, timers, events, traffic };
         let by_udp = sockets.udp.receive();
         if by_udp {
             for datagram in sockets.udp.datagrams() {
@@ -199,19 +219,25 @@ impl Endpoints {
 
     /// Drives the connections whose time has come.
     pub fn expire(&mut self, now: Instant) {
-        let Endpoints { sockets, connections, events, traffic, .. } = self;
-        for (key, connection) in connections.iter_mut().filter(|(_, connection)| connection.wake_at <= now) {
-            connection.run(*key, now, sockets, events, traffic);
+        let Endpoints { sockets, connections, timers, events, traffic, .. } = self;
+        for key in timers.take_due(now) {
+            let Some(connection) = connections.get_mut(&key) else { continue };
+            if connection.wake_at <= now {
+                connection.run(key, now, sockets, events, traffic);
+            }
+            connection.timer = connection.wake_at;
+            timers.start(key, connection.timer);
         }
     }
 
     /// Sends what was given to connections since the last time.
     pub fn flush(&mut self, now: Instant) {
-        let Endpoints { sockets, connections, events, traffic, dirty, .. } = self;
+        let Endpoints { sockets, connections, timers, events, traffic, dirty, .. } = self;
         for key in dirty.drain(..) {
             if let Some(connection) = connections.get_mut(&key) {
                 connection.dirty = false;
                 connection.run(key, now, sockets, events, traffic);
+                timers.hasten(key, &mut connection.timer, connection.wake_at);
             }
         }
     }
@@ -240,13 +266,14 @@ struct Desk<'a> {
     connections: &'a mut HashMap<ConnectionKey, Connection>,
     by_address: &'a mut HashMap<Peer, ConnectionKey>,
     by_ufrag: &'a HashMap<String, ConnectionKey>,
+    timers: &'a mut Timers,
     events: &'a mut Vec<(ConnectionKey, Event)>,
     traffic: &'a mut Traffic,
 }
 
 impl Desk<'_> {
     fn deliver(&mut self, datagram: &Datagram<'_>, sockets: &Sockets, now: Instant) {
-        let Desk { connections, by_address, by_ufrag, events, traffic } = self;
+        let Desk { connections, by_address, by_ufrag, timers, events, traffic } = self;
         let peer = datagram.peer;
         let known = by_address.get(&peer).copied();
         let named = || by_ufrag.get(stun::receiver_ufrag(datagram.contents)?).copied();
@@ -275,5 +302,6 @@ impl Desk<'_> {
         }
         // One packet is all that the library holds: empty it before the next (research: trap 2).
         connection.drain(key, now, sockets, events, traffic);
+        timers.hasten(key, &mut connection.timer, connection.wake_at);
     }
 }

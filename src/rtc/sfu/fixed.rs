@@ -84,7 +84,7 @@ mod tests {
     async fn the_streams_stay_whatever_they_carry_and_the_client_is_asked_for_nothing() {
         let sockets = Sockets { udp: UdpPort::bind(0).unwrap(), tcp: TcpPort::bind(0).unwrap() };
         let node_ip = NodeIp::Fixed(Ipv4Addr::LOCALHOST.into());
-        let mut endpoints = Endpoints::new(sockets, node_ip, Codecs::default());
+        let mut endpoints = Endpoints::new(sockets, node_ip, Codecs::default(), true);
         let key = endpoints.open(Role::Both, clock::now());
         let (mut publisher, mut subscriber) = (Publisher::new(key), Subscriber::fixed(key));
         let mut client = Rtc::new(clock::now());

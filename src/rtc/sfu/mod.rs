@@ -22,6 +22,8 @@ pub mod sockets;
 pub mod stun;
 pub mod subscriber;
 pub mod tcp;
+mod timers;
+mod train;
 
 pub use addresses::NodeIp;
 pub use connection::{Connection, Traffic};

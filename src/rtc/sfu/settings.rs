@@ -94,18 +94,30 @@ pub fn publisher(codecs: &Codecs, now: Instant) -> Rtc {
     common(codecs).set_extension_map(publishing(codecs)).build(now)
 }
 
-/// A connection that sends a subscriber what others publish. Its bandwidth is estimated from transport-wide feedback
-/// (draft-holmer-rmcat-transport-wide-cc-extensions), or by the client from the sending times (REMB).
-pub fn subscriber(codecs: &Codecs, now: Instant) -> Rtc {
-    common(codecs).set_extension_map(subscribing(codecs)).enable_bwe(Some(INITIAL_ESTIMATE)).build(now)
+/// A connection that sends a subscriber what others publish. With `estimated` its bandwidth is estimated from
+/// transport-wide feedback (draft-holmer-rmcat-transport-wide-cc-extensions), or by the client from the sending times
+/// (REMB).
+pub fn subscriber(codecs: &Codecs, estimated: bool, now: Instant) -> Rtc {
+    let mut extensions = subscribing(codecs);
+    if estimated {
+        extensions.set(2, Extension::AbsoluteSendTime);
+        extensions.set(3, Extension::TransportSequenceNumber);
+    }
+    sending(codecs, extensions, estimated).build(now)
 }
 
 /// A connection that does both.
-pub fn both(codecs: &Codecs, now: Instant) -> Rtc {
+pub fn both(codecs: &Codecs, estimated: bool, now: Instant) -> Rtc {
     let mut extensions = publishing(codecs);
-    extensions.set(2, Extension::AbsoluteSendTime);
     extensions.set(5, Extension::PlayoutDelay);
-    common(codecs).set_extension_map(extensions).enable_bwe(Some(INITIAL_ESTIMATE)).build(now)
+    if estimated {
+        extensions.set(2, Extension::AbsoluteSendTime);
+    }
+    sending(codecs, extensions, estimated).build(now)
+}
+
+fn sending(codecs: &Codecs, extensions: ExtensionMap, estimated: bool) -> RtcConfig {
+    common(codecs).set_extension_map(extensions).enable_bwe(estimated.then_some(INITIAL_ESTIMATE))
 }
 
 fn publishing(codecs: &Codecs) -> ExtensionMap {
@@ -131,8 +143,6 @@ fn subscribing(codecs: &Codecs) -> ExtensionMap {
     let mut extensions = ExtensionMap::empty();
     describe(codecs, &mut extensions);
     extensions.set(1, Extension::AudioLevel);
-    extensions.set(2, Extension::AbsoluteSendTime);
-    extensions.set(3, Extension::TransportSequenceNumber);
     extensions.set(4, Extension::RtpMid);
     extensions.set(5, Extension::PlayoutDelay);
     extensions.set(13, Extension::VideoOrientation);
@@ -203,4 +213,24 @@ pub fn compatibility(ours: &PayloadParams, theirs: &PayloadParams) -> Option<u8>
         _ => true,
     };
     (a.codec == b.codec && same_profile()).then_some(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::clock;
+    use str0m::media::{Direction, MediaKind};
+
+    #[test]
+    fn without_estimation_a_subscriber_is_offered_nothing_that_is_for_it_alone() {
+        let asked = |estimated| {
+            let mut rtc = subscriber(&Codecs::default(), estimated, clock::now());
+            let mut api = rtc.sdp_api();
+            api.add_media(MediaKind::Video, Direction::SendOnly, None, None, None);
+            let sdp = api.apply().unwrap().0.to_sdp_string();
+            ["abs-send-time", "transport-wide-cc"].map(|extension| sdp.contains(extension))
+        };
+        assert_eq!(asked(true), [true, true]);
+        assert_eq!(asked(false), [false, false]);
+    }
 }

@@ -223,7 +223,7 @@ mod tests {
         fn new() -> Call {
             let node_ip = NodeIp::Fixed(std::net::Ipv4Addr::LOCALHOST.into());
             let sockets = Sockets { udp: UdpPort::bind(0).unwrap(), tcp: TcpPort::bind(0).unwrap() };
-            let mut endpoints = Endpoints::new(sockets, node_ip, Codecs::default());
+            let mut endpoints = Endpoints::new(sockets, node_ip, Codecs::default(), true);
             let key = endpoints.open(Role::Both, clock::now());
             let (publisher, subscriber) = (Publisher::new(key), Subscriber::single(key));
             Call { client: Rtc::new(clock::now()), sections: Vec::new(), endpoints, publisher, subscriber }

@@ -1,5 +1,6 @@
 //! The one UDP socket of the room server.
 
+use std::cell::RefCell;
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -8,6 +9,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::Interest;
 
 use super::sockets::{Datagram, Peer};
+use super::train::Train;
 
 /// Receive buffers per system call, and the size of each: the kernel may coalesce up to 64 KiB (GRO).
 const BATCH: usize = 8;
@@ -24,6 +26,7 @@ pub struct UdpPort {
     buffers: Vec<u8>,
     meta: [RecvMeta; BATCH],
     filled: usize,
+    train: RefCell<Train>,
 }
 
 impl UdpPort {
@@ -45,7 +48,8 @@ impl UdpPort {
         let state = UdpSocketState::new(UdpSockRef::from(&socket))?;
         let socket = tokio::net::UdpSocket::from_std(socket)?;
         let buffers = vec![0; BATCH * BUFFER_BYTES];
-        Ok(UdpPort { socket, state, local, buffers, meta: [RecvMeta::default(); BATCH], filled: 0 })
+        let (meta, train) = ([RecvMeta::default(); BATCH], RefCell::default());
+        Ok(UdpPort { socket, state, local, buffers, meta, filled: 0, train })
     }
 
     /// The port it is bound to.
@@ -98,16 +102,42 @@ impl UdpPort {
         )
     }
 
-    /// Sends one datagram from our address `source`. False: the kernel did not take it; it is lost, as any
-    /// datagram may be.
-    pub fn send(&self, source: SocketAddr, destination: SocketAddr, contents: &[u8]) -> bool {
-        let destination = match (destination, self.local.is_ipv6()) {
+    /// Sends a datagram from our address `source`, with others to the same peer or with [`UdpPort::flush`]. How many
+    /// datagrams, earlier ones included, the kernel did not take: they are lost, as any may be.
+    pub fn send(&self, source: SocketAddr, destination: SocketAddr, contents: &[u8]) -> u64 {
+        let mut train = self.train.borrow_mut();
+        let most = self.state.max_gso_segments();
+        if train.add(source, destination, contents, most) {
+            return 0;
+        }
+        let lost = self.depart(&mut train);
+        train.add(source, destination, contents, most);
+        lost
+    }
+
+    /// Sends what waits. How many datagrams were lost.
+    pub fn flush(&self) -> u64 {
+        self.depart(&mut self.train.borrow_mut())
+    }
+
+    fn depart(&self, train: &mut Train) -> u64 {
+        let Some(load) = train.take() else { return 0 };
+        let destination = match (load.destination, self.local.is_ipv6()) {
             (SocketAddr::V4(v4), true) => SocketAddr::new(v4.ip().to_ipv6_mapped().into(), v4.port()),
             (other, _) => other,
         };
-        let src_ip = Some(source.ip());
-        let transmit = Transmit { destination, ecn: None, contents, segment_size: None, src_ip };
-        self.state.try_send(UdpSockRef::from(&self.socket), &transmit).is_ok()
+        let send = |contents, segment_size| {
+            let src_ip = Some(load.source.ip());
+            let transmit = Transmit { destination, ecn: None, contents, segment_size, src_ip };
+            self.state.try_send(UdpSockRef::from(&self.socket), &transmit).is_ok()
+        };
+        if send(load.bytes, load.segment) {
+            return 0;
+        }
+        // Not every network card takes them together.
+        let Some(segment) = load.segment else { return 1 };
+        let alone = load.bytes.chunks(segment.max(1));
+        alone.filter(|contents| !send(contents, None)).count() as u64
     }
 }
 

@@ -51,13 +51,19 @@ impl Sockets {
         }
     }
 
-    /// Sends what the library wants sent. False: it is lost, as any datagram may be.
-    pub fn send(&self, transmit: Transmit) -> bool {
+    /// Sends what the library wants sent, at the latest with [`Sockets::flush`]. How many packets, earlier ones
+    /// included, turned out to be lost, as any datagram may be.
+    pub fn send(&self, transmit: Transmit) -> u64 {
         match transmit.proto {
             Protocol::Udp => self.udp.send(transmit.source, transmit.destination, &transmit.contents),
-            Protocol::Tcp => self.tcp.send(transmit.destination, transmit.contents),
-            _ => false,
+            Protocol::Tcp => u64::from(!self.tcp.send(transmit.destination, transmit.contents)),
+            _ => 1,
         }
+    }
+
+    /// Sends what waits for more to the same peer. How many packets were lost.
+    pub fn flush(&self) -> u64 {
+        self.udp.flush()
     }
 
     /// Under which addresses they can be reached: UDP, and TCP to which the client connects (RFC 6544).

@@ -40,7 +40,8 @@ impl Server {
         let store = Store::open(&dir.path().join("roomd.db")).unwrap();
         let shutdown = Shutdown::new();
         let node_ip = NodeIp::Fixed(std::net::Ipv4Addr::LOCALHOST.into());
-        let config = Config { rtc_udp: 0, rtc_tcp: 0, node_ip, codecs: Codecs::default() };
+        let codecs = Codecs::default();
+        let config = Config { rtc_udp: 0, rtc_tcp: 0, node_ip, codecs, bandwidth_estimation: true };
         let rooms = signal::start(config, shutdown.clone()).unwrap();
         let secret = "0123456789012345678901234567890123456789".to_owned();
         let keys = Arc::new(Keys::new(BTreeMap::from([("k".to_owned(), secret)])).unwrap());

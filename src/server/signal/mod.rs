@@ -43,6 +43,8 @@ pub struct Config {
     pub node_ip: NodeIp,
     /// What may be published.
     pub codecs: Codecs,
+    /// Estimate what each subscriber's network carries, and choose layers by it; else everyone gets what was asked for.
+    pub bandwidth_estimation: bool,
 }
 
 /// Why the room server does not run.

@@ -92,7 +92,8 @@ struct Load {
 impl Engine {
     /// The estimate of a subscriber's bandwidth changed.
     pub(super) fn bandwidth_estimated(&mut self, key: MemberKey, role: Role, kind: &BweKind) {
-        if let Some(member) = self.members.get_mut(&key).filter(|_| role != Role::Publisher) {
+        let counts = role != Role::Publisher && self.endpoints.estimates();
+        if let Some(member) = self.members.get_mut(&key).filter(|_| counts) {
             trace!(identity = member.identity, ?kind, "an estimate");
             member.bandwidth.learn(kind);
         }

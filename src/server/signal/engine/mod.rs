@@ -137,7 +137,12 @@ impl Engine {
     fn new(sockets: Sockets, config: Config, outlets: Outlets) -> Self {
         let now = clock::now();
         Engine {
-            endpoints: Endpoints::new(sockets, config.node_ip, config.codecs.clone()),
+            endpoints: Endpoints::new(
+                sockets,
+                config.node_ip,
+                config.codecs.clone(),
+                config.bandwidth_estimation,
+            ),
             rooms: Rooms::with_codecs(&config.codecs.mime_types()),
             members: HashMap::new(),
             owners: HashMap::new(),

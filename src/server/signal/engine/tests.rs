@@ -26,7 +26,8 @@ fn engine() -> Engine {
     let (events, _) = broadcast::channel(64);
     let outlets = Outlets { snapshots, events, counters: Arc::default(), directory: Default::default() };
     let node_ip = NodeIp::Fixed(Ipv4Addr::LOCALHOST.into());
-    let config = Config { rtc_udp: 0, rtc_tcp: 0, node_ip, codecs: Codecs::default() };
+    let codecs = Codecs::default();
+    let config = Config { rtc_udp: 0, rtc_tcp: 0, node_ip, codecs, bandwidth_estimation: true };
     Engine::new(bind(&config).expect("ports"), config, outlets)
 }
 
