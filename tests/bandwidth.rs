@@ -2,15 +2,17 @@
 // Real processes take real time, and a test that cannot go on may panic.
 #![allow(clippy::disallowed_methods)]
 
+mod relay;
 mod rooms;
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use livekit_protocol as proto;
+use relay::{Link, Relay};
 use roomd::room::{Grant, RoomOptions};
 use rooms::client::{Client, Doing, FPS, Picture, Seen};
-use rooms::relay::{Gateway, Relay, Way, Weather};
+use rooms::gateway::{Gateway, Way};
 use rooms::{RoomServer, grant};
 
 const FULL: u8 = 2;
@@ -31,7 +33,7 @@ impl Scene {
     async fn new(seed: u64) -> Scene {
         let server = RoomServer::start().await;
         let relay = Relay::to(server.media(), seed).await;
-        let gateway = Gateway::to(server.address, Way::Relay(relay.port)).await;
+        let gateway = Gateway::to(server.address, Way::Udp(relay.address().port())).await;
         let publisher = Client::join(&server.ws_url(), &server.token("hall", "camera"), CAMERA).await;
         let doing = Doing::default();
         let subscriber = Client::join(&gateway.ws_url(), &server.token("hall", "viewer"), doing).await;
@@ -47,7 +49,7 @@ impl Scene {
         };
         if tokio::time::timeout(LIMIT, waiting).await.is_err() {
             let seen = self.subscriber.seen.lock().expect("seen");
-            panic!("never: {what}; {:?}, {:?}, {:?}", seen.video, seen.states, self.relay.passed());
+            panic!("never: {what}; {:?}, {:?}, {:?}", seen.video, seen.states, self.relay.down());
         }
     }
 
@@ -65,9 +67,8 @@ fn shows(layer: u8) -> impl Fn(&Seen) -> bool {
     move |seen| seen.pictures.iter().rev().take(10).filter(|picture| picture.layer == layer).count() == 10
 }
 
-fn bottleneck(kbps: u64) -> Weather {
-    let queue = Duration::from_millis(300);
-    Weather { bits_per_second: Some(kbps * 1000), queue, ..Weather::default() }
+fn bottleneck(kbps: u64) -> Link {
+    Link { queue: Duration::from_millis(300), ..Link::bottleneck(kbps * 1000) }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -75,11 +76,11 @@ async fn at_a_bottleneck_the_layer_falls_and_comes_back_when_it_ends() {
     let scene = Scene::new(1).await;
     scene.until("the full layer", shows(FULL)).await;
     let begins = scene.now();
-    scene.relay.downstream(bottleneck(600));
+    scene.relay.set_down(bottleneck(600));
     scene.until("a smaller layer", |seen| shows(1)(seen) || shows(0)(seen)).await;
     tokio::time::sleep(Duration::from_secs(8)).await;
     let ends = scene.now();
-    scene.relay.downstream(Weather::default());
+    scene.relay.set_down(Link::default());
     scene.until("the full layer again", shows(FULL)).await;
     let pictures = scene.pictures();
     let within = |p: &&Picture| (begins..ends).contains(&u64::from(p.number));
@@ -101,10 +102,9 @@ async fn at_a_bottleneck_the_layer_falls_and_comes_back_when_it_ends() {
 async fn five_percent_loss_and_jitter_are_repaired() {
     let scene = Scene::new(3).await;
     scene.until("the full layer", shows(FULL)).await;
-    let weather = Weather { loss: 0.05, jitter: Duration::from_millis(50), ..Weather::default() };
-    scene.relay.downstream(weather);
+    scene.relay.set_down(Link::lossy(true));
     let waiting = async {
-        while scene.relay.passed().0.lost < 100 {
+        while scene.relay.down().lost < 100 {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
@@ -113,7 +113,7 @@ async fn five_percent_loss_and_jitter_are_repaired() {
     // The newest may still be on their way.
     let settled: Vec<&Picture> = pictures.iter().rev().skip(15).take(250).collect();
     let whole = settled.iter().filter(|p| p.packets.0 >= p.packets.1).count();
-    let (down, _) = scene.relay.passed();
+    let down = scene.relay.down();
     let full = settled.iter().filter(|p| p.layer == FULL).count();
     eprintln!("{whole} of {} pictures whole, {full} of the full layer, {down:?}", settled.len());
     assert!(whole * 100 >= settled.len() * 97, "{whole} of {} pictures are whole", settled.len());

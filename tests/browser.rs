@@ -2,13 +2,15 @@
 // Real processes take real time, and a test that cannot go on may panic.
 #![allow(clippy::disallowed_methods)]
 
+mod relay;
 mod rooms;
 
 use std::time::Duration;
 
+use relay::{Link, Relay};
 use roomd::room::{Departure, Event, Grant};
 use roomd::rtc::sfu::Codecs;
-use rooms::relay::{Gateway, Way};
+use rooms::gateway::{Gateway, Way};
 use rooms::{RoomServer, grant, run_script, tool};
 use serde_json::json;
 
@@ -117,6 +119,77 @@ async fn vp8_is_decoded_where_it_is_configured() {
     let Some(seen) = meet(&server.http_url(), &server, "vp8").await else { return };
     let expected = ("video/VP8".to_owned(), "udp".to_owned());
     assert_eq!(seen, [expected.clone(), expected]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn vp9_in_layers_of_one_stream_is_decoded_by_who_is_there_and_by_who_comes_later() {
+    layered("vp9", "video/VP9").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn av1_in_layers_of_one_stream_is_decoded_by_who_is_there_and_by_who_comes_later() {
+    layered("av1", "video/AV1").await;
+}
+
+/// By one and by two peer connections.
+async fn layered(codec: &str, mime: &str) {
+    let Some(modules) = tool(MODULES, WHAT) else { return };
+    let _alone = ALONE.lock().await;
+    let server = RoomServer::start_with(Codecs::parse(["opus", "h264", codec]).expect("codecs")).await;
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/browser/codec.mjs");
+    for connections in ["1", "2"] {
+        let tokens = ["anna", "bert", "carl"].map(|name| server.token(&format!("room {connections}"), name));
+        let arguments = [script, &server.http_url(), &tokens[0], &tokens[1], &tokens[2]];
+        let envs = [
+            ("NODE_MODULES", modules.as_str()),
+            ("CODEC", codec),
+            ("SIZE", "640x360"),
+            ("CONNECTIONS", connections),
+        ];
+        let seen = run_script("node", &arguments, &envs, Duration::from_secs(200)).await;
+        eprintln!("{seen:#}");
+        assert_eq!(seen["mode"], "L3T3_KEY");
+        for page in ["b", "c"] {
+            assert_eq!(seen[page]["codec"], mime, "{page}");
+            assert_eq!(seen[page]["height"], 360, "{page}");
+        }
+        assert!(seen["b"]["keyframes"].as_u64() >= Some(2), "the newcomer needed one");
+    }
+}
+
+/// 5 % of random loss and up to 50 ms of jitter before the watcher, or before the publisher.
+async fn through_a_lossy_way(publisher_is_behind: bool) {
+    let Some(modules) = tool(MODULES, WHAT) else { return };
+    let _alone = ALONE.lock().await;
+    let server = RoomServer::start().await;
+    let relay = Relay::to(server.media(), 5).await;
+    let gateway = Gateway::to(server.address, Way::Udp(relay.address().port())).await;
+    relay.set_up(Link::lossy(true));
+    relay.set_down(Link::lossy(true));
+    let (a, b) = (server.token("lobby", "anna"), server.token("lobby", "bert"));
+    let (near, far) = (server.http_url(), gateway.http_url());
+    let (url_a, url_b) = if publisher_is_behind { (&far, &near) } else { (&near, &far) };
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/browser/lossy.mjs");
+    let seconds = std::env::var("ROOMD_TEST_SECONDS").unwrap_or_else(|_| "20".into());
+    let arguments = [script, url_a, url_b, &a, &b, &seconds];
+    let limit = Duration::from_secs(180);
+    let seen = run_script("node", &arguments, &[("NODE_MODULES", &modules)], limit).await;
+    eprintln!("{seen:#} up {:?} down {:?}", relay.up(), relay.down());
+    let number = |name: &str| seen[name].as_f64().expect("a number");
+    assert!(relay.up().lost > 0 && relay.down().lost > 0);
+    let share = number("decoded") / number("sent");
+    assert!(share >= 0.9, "{share} of the frames were decoded");
+    assert!(number("concealed") < 0.2, "of the sound");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_watcher_loses_of_the_picture_is_repaired() {
+    through_a_lossy_way(false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_publisher_loses_of_the_picture_is_repaired() {
+    through_a_lossy_way(true).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -194,7 +194,7 @@ async fn loss_and_jitter_alone_cost_no_layer() {
     let through = Through::to(&server, 8).await;
     let the_box = Box_::join(through.url(), tokens("jitter"));
     the_box.until_joined().await;
-    through.relay.set_up(Link { loss: 0.05, jitter: Duration::from_millis(50), ..Link::default() });
+    through.relay.set_up(Link::lossy(false));
     let Some(met) = guest(&server.url(), "jitter", 30, &[]).await else { return };
     eprintln!("guest: {met}\nup: {:?}", through.relay.up());
     assert!(through.relay.up().lost > 200);

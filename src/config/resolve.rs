@@ -195,16 +195,20 @@ fn server(reader: &mut Reader, credentials: Option<&Path>) -> Option<ServerSetti
         "auto" => Some(None),
         _ => text.parse::<IpAddr>().ok().map(Some),
     });
-    let codecs =
-        reader.get("server", "codecs", "a list of \"opus\", \"h264\" and \"vp8\"", |value, environment| {
+    let codecs = reader.get(
+        "server",
+        "codecs",
+        "a list of \"opus\", \"h264\", \"vp8\", \"vp9\" and \"av1\"",
+        |value, environment| {
             let texts: Vec<&str> = match value {
                 toml::Value::Array(items) => items.iter().map(toml::Value::as_str).collect::<Option<_>>()?,
                 toml::Value::String(text) if environment => text.split(',').map(str::trim).collect(),
                 _ => return None,
             };
-            let known = |text: &&str| matches!(*text, "opus" | "h264" | "vp8");
+            let known = |text: &&str| matches!(*text, "opus" | "h264" | "vp8" | "vp9" | "av1");
             texts.iter().all(known).then(|| texts.into_iter().map(str::to_owned).collect::<Vec<_>>())
-        });
+        },
+    );
     let urls = reader.list("server", "webhook_urls").unwrap_or_default();
     let webhook_urls: Vec<WebhookUrl> = urls.iter().filter_map(|url| WebhookUrl::parse(url)).collect();
     if webhook_urls.len() < urls.len() {

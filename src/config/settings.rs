@@ -143,7 +143,7 @@ pub struct ServerSettings {
     pub rtc_tcp: u16,
     /// The address that clients send media to; None: every unicast address.
     pub node_ip: Option<IpAddr>,
-    /// Codecs that may be published: `opus`, `h264`, `vp8`.
+    /// Codecs that may be published: `opus`, `h264`, `vp8`, `vp9`, `av1`.
     pub codecs: Vec<String>,
     /// Whether what each subscriber's network carries is estimated and decides on layers.
     pub bandwidth_estimation: bool,

@@ -25,7 +25,7 @@ pub enum ServingError {
     #[error(transparent)]
     Keys(#[from] keys::KeysFileError),
     /// `server.codecs`.
-    #[error("server.codecs: {given} given; one video codec is needed at least: h264 or vp8")]
+    #[error("server.codecs: {given} given; one video codec is needed at least: h264, vp8, vp9 or av1")]
     Codecs {
         /// As configured.
         given: String,

@@ -10,6 +10,8 @@ use crate::base::clock::MediaTime;
 use crate::base::units::Bitrate;
 use crate::media::Layer;
 
+use super::trials::Trials;
+
 /// What is being sent is kept as long as it needs at most this share of the estimate: estimates dip.
 const KEEP_PERCENT: u64 = 110;
 /// More is sent only when all of it then needs at most this share.
@@ -24,6 +26,9 @@ const TOO_EARLY: Duration = Duration::from_secs(5);
 const PROBE_INTERVAL: Duration = Duration::from_millis(1500);
 /// The estimate falls: it is below this share of what it was at best lately.
 const FALLING_PERCENT: u64 = 93;
+/// Without another sign of congestion (loss, round trips) a fall is believed only below this share of what flows:
+/// estimators take jitter for a queue and fall a little below what arrives; at a bottleneck less arrives.
+const BELIEVED_PERCENT: u64 = 70;
 /// How far back that is.
 const LATELY: Duration = Duration::from_secs(5);
 /// The estimate is looked for above what is wanted, so that rising is not refused for want of room to spare.
@@ -90,6 +95,7 @@ pub struct Allocator<K> {
     fell: Option<MediaTime>,
     rose: Option<MediaTime>,
     calm: Duration,
+    trials: Trials,
     probed: Option<MediaTime>,
     /// The best estimate lately, and since when.
     best: Option<(Bitrate, MediaTime)>,
@@ -97,16 +103,18 @@ pub struct Allocator<K> {
 
 impl<K> Default for Allocator<K> {
     fn default() -> Self {
-        Allocator { shares: Vec::new(), fell: None, rose: None, calm: CALM, probed: None, best: None }
+        let (shares, trials) = (Vec::new(), Trials::default());
+        Allocator { shares, fell: None, rose: None, calm: CALM, trials, probed: None, best: None }
     }
 }
 
 impl<K: Copy + PartialEq> Allocator<K> {
-    /// Chooses anew. `estimate` is what is left for video (None: nothing is known, everything is sent); `demands` in
-    /// order of importance.
+    /// Chooses anew. `estimate` is what is left for video (None: nothing is known, everything is sent); `congested`: loss or
+    /// round trips say that too much is sent; `demands` in order of importance.
     pub fn allocate(
         &mut self,
         estimate: Option<Bitrate>,
+        congested: bool,
         demands: &[Demand<K>],
         now: MediaTime,
     ) -> &[Share<K>] {
@@ -121,10 +129,13 @@ impl<K: Copy + PartialEq> Allocator<K> {
             })
             .collect();
         let flowing = demands.iter().zip(&limits).zip(&before).filter(|(_, before)| before.is_some());
-        let flows = flowing.map(|((demand, layer), _)| demand.rate(*layer)).sum();
+        let flows: u64 = flowing.map(|((demand, layer), _)| demand.rate(*layer)).sum();
+        let believed = |estimate: Bitrate| u64::from(estimate.as_bps()) * 100 < flows * BELIEVED_PERCENT;
         let capacity = match estimate {
             None => u64::MAX / 128,
-            Some(estimate) if self.falls(estimate, now) => u64::from(estimate.as_bps()),
+            Some(estimate) if self.falls(estimate, now) && believed(estimate) || congested => {
+                u64::from(estimate.as_bps())
+            }
             Some(estimate) => u64::from(estimate.as_bps()).max(flows),
         };
         let budget = |percent: u64| capacity * percent / 100;
@@ -147,11 +158,28 @@ impl<K: Copy + PartialEq> Allocator<K> {
             fill(&mut layers, demands, budget(RISE_PERCENT), |index| Some(demands[index].wanted));
             if kept != layers {
                 self.rose = Some(now);
+                self.trials.rose(now);
+            } else if !congested {
+                self.try_more(&mut layers, demands, now);
             }
         }
         let share = |(demand, layer): (&Demand<K>, Option<Layer>)| Share { key: demand.key, layer };
         self.shares = demands.iter().zip(layers).map(share).collect();
         &self.shares
+    }
+
+    /// One layer more of the most important video that is held back, when it is time to try that.
+    fn try_more(&mut self, layers: &mut [Option<Layer>], demands: &[Demand<K>], now: MediaTime) {
+        let held_back = layers.iter_mut().zip(demands).find_map(|(layer, demand)| {
+            let above = demand.above(*layer, demand.wanted)?;
+            Some((layer, above))
+        });
+        if let Some((layer, above)) = held_back
+            && self.trials.begin(now)
+        {
+            *layer = Some(above);
+            self.rose = Some(now);
+        }
     }
 
     fn falls(&mut self, estimate: Bitrate, now: MediaTime) -> bool {
@@ -169,6 +197,7 @@ impl<K: Copy + PartialEq> Allocator<K> {
             self.calm = CALM;
         }
         self.fell = Some(now);
+        self.trials.fell(now);
     }
 
     fn share(&self, key: K) -> Option<Option<Layer>> {
@@ -246,7 +275,7 @@ mod tests {
         let allocate = |kbps, demands: &[Demand<u8>]| {
             let mut allocator = Allocator::default();
             for (kbps, ms) in [(10_000, 0), (kbps, 1000), (kbps, 3000)] {
-                allocator.allocate(Some(Bitrate::kbps(kbps)), demands, at(ms));
+                allocator.allocate(Some(Bitrate::kbps(kbps)), false, demands, at(ms));
             }
             layers(&allocator.shares)
         };
@@ -266,7 +295,7 @@ mod tests {
     fn it_falls_at_once_and_rises_once_it_has_been_calm() {
         let mut allocator = Allocator::default();
         let mut layer =
-            |kbps, ms| layers(allocator.allocate(Some(Bitrate::kbps(kbps)), &[camera(1)], at(ms)))[0];
+            |kbps, ms| layers(allocator.allocate(Some(Bitrate::kbps(kbps)), false, &[camera(1)], at(ms)))[0];
         assert_eq!(layer(3000, 0), Some(Layer::Full));
         assert_eq!(layer(1600, 9_900), Some(Layer::Full), "a dip");
         assert_eq!(layer(600, 10_000), Some(Layer::Half));
@@ -285,7 +314,8 @@ mod tests {
         let mut allocator = Allocator::default();
         let screen = [Demand { rates: [None, None, Some(900_000)], ..camera(1) }];
         for (step, kbps) in [300, 200, 100, 50, 0].into_iter().cycle().take(300).enumerate() {
-            let share = layers(allocator.allocate(Some(Bitrate::kbps(kbps)), &screen, at(step as u64 * 100)));
+            let share =
+                layers(allocator.allocate(Some(Bitrate::kbps(kbps)), false, &screen, at(step as u64 * 100)));
             assert_eq!(share, [Some(Layer::Full)], "step {step}");
         }
     }
@@ -297,8 +327,12 @@ mod tests {
         let mut last = None;
         for step in 0..600u64 {
             let kbps = 1750 + [0, 130, -120, 60, -90][step as usize % 5];
-            let layer =
-                layers(allocator.allocate(Some(Bitrate::kbps(kbps as u32)), &[camera(1)], at(step * 100)))[0];
+            let layer = layers(allocator.allocate(
+                Some(Bitrate::kbps(kbps as u32)),
+                false,
+                &[camera(1)],
+                at(step * 100),
+            ))[0];
             changes += u32::from(last.is_some_and(|last| last != layer));
             last = Some(layer);
         }
@@ -311,7 +345,8 @@ mod tests {
             let mut allocator = Allocator::default();
             let mut targets = Vec::new();
             for step in 0..100 {
-                allocator.allocate(Some(Bitrate::kbps(kbps)), &[camera(1)], at(step * 100));
+                // Nothing is tried while the path is congested.
+                allocator.allocate(Some(Bitrate::kbps(kbps)), true, &[camera(1)], at(step * 100));
                 let target = allocator.target(&[camera(1)], Bitrate::kbps(40), true, at(step * 100));
                 assert_eq!(target.short, kbps < 2000);
                 assert_eq!(target.desired > Bitrate::bps(0), target.short);
@@ -326,14 +361,42 @@ mod tests {
     #[test]
     fn what_flows_stays_while_a_low_estimate_rises_and_goes_when_it_falls() {
         let mut allocator = Allocator::default();
-        let unknown = layers(allocator.allocate(None, &[camera(1)], at(5_900)))[0];
+        let unknown = layers(allocator.allocate(None, false, &[camera(1)], at(5_900)))[0];
         assert_eq!(unknown, Some(Layer::Full));
         let mut layer =
-            |kbps, ms| layers(allocator.allocate(Some(Bitrate::kbps(kbps)), &[camera(1)], at(ms)))[0];
+            |kbps, ms| layers(allocator.allocate(Some(Bitrate::kbps(kbps)), false, &[camera(1)], at(ms)))[0];
         for (kbps, ms) in [(1000, 6_000), (980, 6_500), (1100, 7_000), (1300, 8_000)] {
             assert_eq!(layer(kbps, ms), Some(Layer::Full), "{kbps} kbit/s");
         }
         assert_eq!(layer(1100, 9_000), Some(Layer::Half));
+    }
+
+    #[test]
+    fn a_fall_to_a_little_below_what_flows_needs_another_sign() {
+        let mut allocator = Allocator::default();
+        let mut layer = |kbps, congested, ms| {
+            layers(allocator.allocate(Some(Bitrate::kbps(kbps)), congested, &[camera(1)], at(ms)))[0]
+        };
+        assert_eq!(layer(3000, false, 0), Some(Layer::Full));
+        assert_eq!(layer(1300, false, 1_000), Some(Layer::Full), "jitter");
+        assert_eq!(layer(1300, true, 1_100), Some(Layer::Half));
+        assert_eq!(layer(3000, false, 6_000), Some(Layer::Full));
+        assert_eq!(layer(1100, false, 9_000), Some(Layer::Half), "much less arrives");
+    }
+
+    #[test]
+    fn a_low_estimate_that_does_not_fall_is_put_to_the_test() {
+        let mut allocator = Allocator::default();
+        let mut layer =
+            |kbps, ms| layers(allocator.allocate(Some(Bitrate::kbps(kbps)), false, &[camera(1)], at(ms)))[0];
+        assert_eq!(layer(200, 0), Some(Layer::Quarter));
+        assert_eq!(layer(200, 4_900), Some(Layer::Quarter));
+        assert_eq!(layer(200, 5_000), Some(Layer::Half), "tried");
+        assert_eq!(layer(500, 6_000), Some(Layer::Half));
+        assert_eq!(layer(500, 10_000), Some(Layer::Full), "tried");
+        assert_eq!(layer(300, 10_500), Some(Layer::Quarter), "it did not fit");
+        assert_eq!(layer(300, 25_400), Some(Layer::Quarter));
+        assert_eq!(layer(300, 25_500), Some(Layer::Half), "tried again, later");
     }
 
     proptest! {
@@ -349,7 +412,7 @@ mod tests {
                 let demands: Vec<Demand<u8>> = (0..count as u8)
                     .map(|key| Demand { wanted: Layer::ALL[wanted[usize::from(key)]], ..camera(key) })
                     .collect();
-                let shares = allocator.allocate(Some(Bitrate::bps(bps)), &demands, at(now)).to_vec();
+                let shares = allocator.allocate(Some(Bitrate::bps(bps)), true, &demands, at(now)).to_vec();
                 let spent: u64 = demands.iter().zip(&shares).map(|(demand, share)| demand.rate(share.layer)).sum();
                 prop_assert!(spent <= u64::from(bps).max(flowing + 4 * 150_000) * KEEP_PERCENT / 100);
                 flowing = spent;

@@ -5,14 +5,17 @@ use crate::base::units::ClockRate;
 
 use super::picture::{PictureIds, PictureMap};
 use super::sequence::SequenceMap;
+use super::spatial::{Cut, Spatial};
 use super::timestamp::{SenderReport, TimestampMap};
 use crate::media::Layer;
 
 /// A publisher's packet, as far as forwarding needs to know it.
 #[derive(Clone, Copy, Debug)]
 pub struct Incoming {
-    /// Its layer; [`Layer::Full`] for audio and for video without simulcast.
+    /// Its layer; [`Layer::Full`] for audio and for video in one layer.
     pub layer: Layer,
+    /// Its place among the spatial layers; None: its stream has none.
+    pub spatial: Option<Spatial>,
     /// Its SSRC: another one in the same layer is another source.
     pub ssrc: u32,
     /// Its sequence number, extended beyond 16 bits.
@@ -40,15 +43,18 @@ pub struct Outgoing {
     pub timestamp: u32,
     /// VP8's own numbers, where the publisher's packet has them.
     pub picture: Option<PictureIds>,
+    /// The last packet of its picture, whatever the publisher's says: larger layers are left out.
+    pub ends_picture: bool,
 }
 
 /// The state of forwarding one track to one subscriber.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Forwarder {
     /// The layer to send; None: nothing.
     target: Option<Layer>,
-    /// The source that is being sent.
+    /// The source that is being sent; a stream in spatial layers is [`Layer::Full`].
     source: Option<(Layer, u32)>,
+    cut: Cut,
     sequence: SequenceMap,
     timestamp: TimestampMap,
     picture: PictureMap,
@@ -60,6 +66,7 @@ impl Forwarder {
         Forwarder {
             target: None,
             source: None,
+            cut: Cut::default(),
             sequence: SequenceMap::default(),
             timestamp: TimestampMap::new(rate),
             picture: PictureMap::default(),
@@ -82,39 +89,54 @@ impl Forwarder {
     /// The layer that must send a keyframe before the target is reached; None when nothing is waited for.
     pub fn waits_for(&self) -> Option<Layer> {
         let target = self.target?;
-        (self.source.map(|(layer, _)| layer) != Some(target)).then_some(target)
+        let reached = self.layer().is_some_and(|layer| match self.cut.layer() {
+            Some(_) => layer >= target,
+            None => layer == target,
+        });
+        (!reached).then_some(target)
     }
 
     /// The layer that is being sent.
     pub fn layer(&self) -> Option<Layer> {
-        self.source.map(|(layer, _)| layer)
+        let (layer, _) = self.source?;
+        Some(self.cut.layer().unwrap_or(layer))
     }
 
     /// The numbers for this subscriber's copy of `packet`; None: it does not get one.
     pub fn forward(&mut self, packet: &Incoming) -> Option<Outgoing> {
         let target = self.target?;
-        let source = (packet.layer, packet.ssrc);
-        if self.source != Some(source) {
-            if !packet.keyframe || !self.may_switch(packet, target) {
+        let layer = if packet.spatial.is_some() { Layer::Full } else { packet.layer };
+        if self.source != Some((layer, packet.ssrc)) {
+            if !packet.keyframe || !self.may_switch(layer, target) {
                 return None;
             }
-            self.source = Some(source);
+            self.source = Some((layer, packet.ssrc));
+            self.cut = Cut::default();
             self.sequence.switch(packet.sequence);
             self.timestamp.switch(packet.timestamp, packet.report, packet.arrival);
             self.picture.switch(packet.picture.unwrap_or_default());
+        }
+        let mut ends_picture = false;
+        if let Some(Spatial { begins_picture, ends_layer }) = packet.spatial {
+            let largest = self.cut.layer_at(packet.sequence, begins_picture, packet.keyframe, target)?;
+            if packet.layer > largest {
+                self.sequence.leave_out(packet.sequence);
+                return None;
+            }
+            ends_picture = ends_layer && packet.layer == largest;
         }
         let sequence = self.sequence.map(packet.sequence)?;
         let newest = self.sequence.is_newest(sequence);
         let timestamp = self.timestamp.map(packet.timestamp, packet.report, packet.arrival, newest);
         let picture = packet.picture.map(|ids| self.picture.map(ids, newest));
-        Some(Outgoing { sequence, timestamp, picture })
+        Some(Outgoing { sequence, timestamp, picture, ends_picture })
     }
 
     /// To the target always; to any layer when nothing is sent yet; to a new SSRC of the layer being sent.
-    fn may_switch(&self, packet: &Incoming, target: Layer) -> bool {
+    fn may_switch(&self, next: Layer, target: Layer) -> bool {
         match self.source {
             None => true,
-            Some((layer, _)) => packet.layer == target || packet.layer == layer,
+            Some((layer, _)) => next == target || next == layer,
         }
     }
 }

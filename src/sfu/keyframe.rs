@@ -48,3 +48,9 @@ pub fn vp8(payload: &[u8]) -> bool {
     }
     starts_first_partition && rest.first().is_some_and(|byte| byte & 0x01 == 0)
 }
+
+/// Whether an AV1 payload begins a new coded video sequence: the N bit of its aggregation header (RTP payload format for
+/// AV1 §4.4).
+pub fn av1(payload: &[u8]) -> bool {
+    payload.first().is_some_and(|header| header & 0x08 != 0)
+}

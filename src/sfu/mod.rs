@@ -15,11 +15,15 @@ pub mod loudest;
 pub mod picture;
 pub mod quality;
 pub mod rate;
+pub mod repair;
 pub mod route;
 pub mod sender_clock;
 pub mod sequence;
+pub mod spatial;
 pub mod speaker;
 pub mod timestamp;
+pub mod trials;
+pub mod vp9;
 
 #[cfg(test)]
 mod tests;
@@ -28,5 +32,7 @@ pub use allocation::{Allocator, Demand, Share};
 pub use forward::{Forwarder, Incoming, Outgoing};
 pub use layer::{LayerSizes, Wish};
 pub use picture::PictureIds;
-pub use route::{Route, Subscriber};
+pub use repair::RepairTime;
+pub use route::{Layering, Route, Subscriber};
+pub use spatial::Spatial;
 pub use timestamp::SenderReport;

@@ -43,12 +43,23 @@ struct Source {
     rate: RateMeter,
 }
 
+/// How a track comes in layers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layering {
+    /// Not at all: everything arrives as [`Layer::Full`].
+    One,
+    /// A stream for each layer.
+    Simulcast,
+    /// One stream of spatial layers, of which the larger need the smaller.
+    Spatial,
+}
+
 /// A published track and its subscribers.
 #[derive(Debug)]
 pub struct Route<T> {
     rate: ClockRate,
     video: bool,
-    simulcast: bool,
+    layering: Layering,
     sizes: LayerSizes,
     /// Bits per second of each layer, as announced.
     announced: [Option<u32>; 3],
@@ -62,19 +73,19 @@ pub struct Route<T> {
 impl<T: PartialEq> Route<T> {
     /// An audio track.
     pub fn audio() -> Self {
-        Route::new(ClockRate::AUDIO, false, false, [None; 3])
+        Route::new(ClockRate::AUDIO, false, Layering::One, [None; 3])
     }
 
-    /// A video track; `sizes` by layer as announced. Without simulcast everything arrives as [`Layer::Full`].
-    pub fn video(simulcast: bool, sizes: LayerSizes) -> Self {
-        Route::new(ClockRate::VIDEO, true, simulcast, sizes)
+    /// A video track; `sizes` by layer as announced.
+    pub fn video(layering: Layering, sizes: LayerSizes) -> Self {
+        Route::new(ClockRate::VIDEO, true, layering, sizes)
     }
 
-    fn new(rate: ClockRate, video: bool, simulcast: bool, sizes: LayerSizes) -> Self {
+    fn new(rate: ClockRate, video: bool, layering: Layering, sizes: LayerSizes) -> Self {
         Route {
             rate,
             video,
-            simulcast,
+            layering,
             sizes,
             announced: [None; 3],
             muted: false,
@@ -95,9 +106,9 @@ impl<T: PartialEq> Route<T> {
         self.video
     }
 
-    /// Whether it comes in layers.
-    pub fn is_simulcast(&self) -> bool {
-        self.simulcast
+    /// How it comes in layers.
+    pub fn layering(&self) -> Layering {
+        self.layering
     }
 
     /// The publisher announced other sizes.
@@ -126,6 +137,11 @@ impl<T: PartialEq> Route<T> {
     /// Everyone who gets it.
     pub fn subscribers(&self) -> &[Subscriber<T>] {
         &self.subscribers
+    }
+
+    /// Where everyone's copies go.
+    pub fn destinations_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.subscribers.iter_mut().map(|subscriber| &mut subscriber.to)
     }
 
     /// The subscriber for which `is` holds.
@@ -158,7 +174,8 @@ impl<T: PartialEq> Route<T> {
         source.seen = Some(packet.arrival);
         source.rate.add(packet.bytes, packet.arrival);
         if packet.keyframe {
-            source.keyframes.keyframe_sent(packet.arrival);
+            let asked = asked(self.layering, packet.layer);
+            self.sources[asked.index()].keyframes.keyframe_sent(packet.arrival);
         }
         for subscriber in self.subscribers.iter_mut().filter(|subscriber| subscriber.ready) {
             if let Some(out) = subscriber.forwarder.forward(packet) {
@@ -181,13 +198,13 @@ impl<T: PartialEq> Route<T> {
             .find(|subscriber| is(&subscriber.to))
             .and_then(|subscriber| subscriber.forwarder.layer().or(subscriber.forwarder.waits_for()));
         if let Some(layer) = layer {
-            self.sources[layer.index()].keyframes.request();
+            self.sources[asked(self.layering, layer).index()].keyframes.request();
         }
     }
 
     /// The layer that `subscriber` would get if there were bandwidth for everything; None: nothing, or muted.
     pub fn wanted(&self, subscriber: &Subscriber<T>) -> Option<Layer> {
-        wanted(subscriber, self.simulcast, &self.sizes).filter(|_| self.video && !self.muted)
+        wanted(subscriber, self.layering, &self.sizes).filter(|_| self.video && !self.muted)
     }
 
     /// What each layer needs in bits per second: as measured, else as announced, else by its size. None: there is
@@ -195,12 +212,17 @@ impl<T: PartialEq> Route<T> {
     pub fn rates(&mut self, now: MediaTime) -> [Option<u32>; 3] {
         let live = self.live(now);
         let nothing_known = self.sizes.iter().all(Option::is_none);
+        let mut below = 0;
         Layer::ALL.map(|layer| {
             let index = layer.index();
-            if !self.simulcast && layer != Layer::Full {
+            if self.layering == Layering::One && layer != Layer::Full {
                 return None;
             }
             let measured = self.sources[index].rate.bps(now).filter(|_| live[index]);
+            let measured = measured.map(|bits| bits.saturating_add(below));
+            if self.layering == Layering::Spatial {
+                below = measured.unwrap_or(below);
+            }
             let by_size = self.sizes[index]
                 .map(|size| size.width.saturating_mul(size.height).saturating_mul(BITS_PER_PIXEL));
             let likely = self.announced[index].or(by_size).filter(|bits| *bits > 0);
@@ -219,15 +241,17 @@ impl<T: PartialEq> Route<T> {
         let live = self.live(now);
         let ask = self.asked.is_none_or(|at| now.since(at) >= ASK_AGAIN);
         for subscriber in &mut self.subscribers {
-            let wanted = wanted(subscriber, self.simulcast, &self.sizes);
-            let allowed =
-                if self.simulcast { wanted.map(|layer| layer.min(subscriber.ceiling)) } else { wanted };
+            let wanted = wanted(subscriber, self.layering, &self.sizes);
+            let allowed = match self.layering {
+                Layering::One => wanted,
+                Layering::Simulcast | Layering::Spatial => wanted.map(|layer| layer.min(subscriber.ceiling)),
+            };
             let target = allowed.filter(|_| subscriber.ready).map(|layer| layer::available(layer, live));
             let waited = subscriber.forwarder.waits_for();
             subscriber.forwarder.set_target(target);
             let Some(layer) = subscriber.forwarder.waits_for().filter(|_| self.video) else { continue };
             if ask || waited != Some(layer) {
-                self.sources[layer.index()].keyframes.request();
+                self.sources[asked(self.layering, layer).index()].keyframes.request();
                 self.asked = Some(now);
             }
         }
@@ -239,7 +263,10 @@ impl<T: PartialEq> Route<T> {
         if !self.video {
             return [false; 3];
         }
-        let live = self.live(now);
+        let mut live = self.live(now);
+        if self.layering == Layering::Spatial {
+            live = [live.contains(&true); 3];
+        }
         Layer::ALL.map(|layer| live[layer.index()] && self.sources[layer.index()].keyframes.take(now))
     }
 
@@ -258,7 +285,7 @@ impl<T: PartialEq> Route<T> {
         let live = self.live(now);
         let mut watched = [false; 3];
         for subscriber in &self.subscribers {
-            let wanted = wanted(subscriber, self.simulcast, &self.sizes);
+            let wanted = wanted(subscriber, self.layering, &self.sizes);
             let Some(wanted) = wanted.map(|layer| layer.min(subscriber.ceiling)) else {
                 continue;
             };
@@ -267,13 +294,21 @@ impl<T: PartialEq> Route<T> {
                 watched[..wanted.index()].fill(true);
             }
         }
-        if !self.simulcast {
+        if self.layering != Layering::Simulcast {
             watched = [watched.contains(&true); 3];
         }
         self.dynacast.update(watched, now)
     }
 }
 
-fn wanted<T>(subscriber: &Subscriber<T>, simulcast: bool, sizes: &LayerSizes) -> Option<Layer> {
-    if simulcast { subscriber.wish.layer(sizes) } else { (!subscriber.wish.disabled).then_some(Layer::Full) }
+fn wanted<T>(subscriber: &Subscriber<T>, layering: Layering, sizes: &LayerSizes) -> Option<Layer> {
+    match layering {
+        Layering::One => (!subscriber.wish.disabled).then_some(Layer::Full),
+        Layering::Simulcast | Layering::Spatial => subscriber.wish.layer(sizes),
+    }
+}
+
+/// Of which layer a keyframe is asked for `layer`: all layers of one stream begin anew together.
+fn asked(layering: Layering, layer: Layer) -> Layer {
+    if layering == Layering::Spatial { Layer::Full } else { layer }
 }

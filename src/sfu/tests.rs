@@ -49,6 +49,7 @@ impl Publisher {
         let report = SenderReport { wall, timestamp: self.first_timestamp[index] };
         Incoming {
             layer,
+            spatial: None,
             ssrc: 1000 + index as u32,
             sequence: self.first_sequence[index] + picture * 4 + part,
             timestamp,
@@ -62,7 +63,7 @@ impl Publisher {
 }
 
 fn ready_route() -> Route<u32> {
-    let mut route = Route::video(true, sizes());
+    let mut route = Route::video(Layering::Simulcast, sizes());
     route.subscribe(7, Wish::default());
     route.subscriber_mut(|to| *to == 7).unwrap().ready = true;
     route
@@ -219,7 +220,7 @@ fn a_layer_that_stops_arriving_is_replaced_by_the_next_smaller() {
 #[test]
 fn a_hundred_subscribers_asking_make_one_keyframe_request_per_half_second() {
     let publisher = Publisher::new(8);
-    let mut route = Route::video(false, [None; 3]);
+    let mut route = Route::video(Layering::One, [None; 3]);
     for to in 0..100u32 {
         route.subscribe(to, Wish::default());
         route.subscriber_mut(|t| *t == to).unwrap().ready = true;
@@ -324,7 +325,7 @@ fn tracks_of_one_publisher_share_its_clock_whatever_their_delays() {
 }
 
 mod keyframes {
-    use super::super::keyframe::{h264, vp8};
+    use super::super::keyframe::{av1, h264, vp8};
     use proptest::prelude::*;
 
     #[test]
@@ -338,11 +339,17 @@ mod keyframes {
         assert!(vp8(&[0x10, 0x00]) && !vp8(&[0x10, 0x01]) && vp8(&[0x90, 0x80, 0x81, 0x02, 0x00]));
     }
 
+    #[test]
+    fn av1_says_where_a_sequence_begins() {
+        assert!(av1(&[0x08]) && !av1(&[0x10]));
+    }
+
     proptest! {
         #[test]
         fn any_payload_is_survived(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
             let _ = h264(&bytes);
             let _ = vp8(&bytes);
+            let _ = av1(&bytes);
             let mut aggregated = vec![24];
             aggregated.extend(bytes);
             let _ = h264(&aggregated);

@@ -16,7 +16,7 @@ export const browser = await chromium.launch({
 
 export const size = process.env.SIZE ?? "1280x720";
 
-// Joins with camera and microphone (`publish`), the camera as simulcast H.264.
+// Joins with camera and microphone (`publish`), the camera in CODEC, in layers.
 export async function join(url, name, token, publish = true) {
   // Any page of the server's origin does, whatever its policy says of scripts.
   const context = await browser.newContext({ bypassCSP: true });
@@ -65,12 +65,15 @@ export const stats = (page) => page.evaluate(async () => {
   for (const participant of room.remoteParticipants.values()) {
     for (const publication of participant.trackPublications.values()) {
       if (!publication.track) continue;
-      for (const report of (await publication.track.receiver.getStats()).values()) {
+      const reports = await publication.track.receiver.getStats();
+      for (const report of reports.values()) {
         if (report.type !== "inbound-rtp") continue;
         if (report.kind === "video") {
           out.decoded = { frames: report.framesDecoded, received: report.framesReceived,
             dropped: report.framesDropped, freezes: report.freezeCount, height: report.frameHeight,
-            lost: report.packetsLost, nack: report.nackCount, pli: report.pliCount, keyframes: report.keyFramesDecoded };
+            lost: report.packetsLost, nack: report.nackCount, pli: report.pliCount, keyframes: report.keyFramesDecoded,
+            frozen: report.totalFreezesDuration, repaired: report.retransmittedPacketsReceived,
+            codec: reports.get(report.codecId)?.mimeType };
         } else {
           out.audio = { samples: report.totalSamplesReceived, concealed: report.concealedSamples,
             packets: report.packetsReceived, lost: report.packetsLost };

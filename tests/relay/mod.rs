@@ -2,8 +2,9 @@
 //! way on its own. What it does to a packet depends on the seed and on when the packet comes, on nothing else.
 #![allow(dead_code)]
 
-use std::collections::HashMap;
+use std::cmp::Ordering;
 use std::collections::hash_map::Entry;
+use std::collections::{BinaryHeap, HashMap};
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex};
@@ -12,18 +13,24 @@ use std::time::{Duration, Instant};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::net::UdpSocket;
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tokio_util::task::AbortOnDropHandle;
 
 /// Longest datagram that is passed on.
 const MAX_BYTES: usize = 2048;
+/// Datagrams between the sockets' readers and the relay. Full: the readers wait, and the kernel drops.
+const ARRIVED_CAPACITY: usize = 4096;
 
 /// What one direction does to packets.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Link {
     /// Share of packets that get lost, 0 to 1, each on its own.
     pub loss: f64,
-    /// Each packet is late by 0 to this, so that they overtake each other.
+    /// Each packet is late by 0 to this, evenly.
     pub jitter: Duration,
+    /// A late packet holds up those behind it; else they overtake it.
+    pub in_order: bool,
     /// The bottleneck, in bits of UDP payload a second; 0: none.
     pub bits_per_second: u64,
     /// Longest that a packet waits before the bottleneck; what would wait longer is dropped.
@@ -34,6 +41,11 @@ impl Link {
     /// A bottleneck with a queue of 400 ms, and nothing else.
     pub fn bottleneck(bits_per_second: u64) -> Link {
         Link { bits_per_second, queue: Duration::from_millis(400), ..Link::default() }
+    }
+
+    /// 5 % of random loss and up to 50 ms of jitter.
+    pub fn lossy(in_order: bool) -> Link {
+        Link { loss: 0.05, jitter: Duration::from_millis(50), in_order, ..Link::default() }
     }
 }
 
@@ -60,13 +72,21 @@ struct Way {
     from: RangeInclusive<u16>,
     /// When the bottleneck has sent what is queued.
     free_at: Instant,
+    /// When the last packet goes out.
+    last_out: Instant,
 }
 
 impl Way {
     fn new(seed: u64) -> Arc<Mutex<Way>> {
-        let (link, counts) = (Link::default(), Counts::default());
-        let (rng, from, free_at) = (StdRng::seed_from_u64(seed), 0..=u16::MAX, Instant::now());
-        Arc::new(Mutex::new(Way { link, counts, rng, from, free_at }))
+        let (link, counts, now) = (Link::default(), Counts::default(), Instant::now());
+        let (rng, from) = (StdRng::seed_from_u64(seed), 0..=u16::MAX);
+        Arc::new(Mutex::new(Way { link, counts, rng, from, free_at: now, last_out: now }))
+    }
+
+    fn lets_in(&mut self, port: u16) -> bool {
+        let welcome = self.from.contains(&port);
+        self.counts.blocked += u64::from(!welcome);
+        welcome
     }
 
     /// When a packet that comes `now` goes out; None when it does not.
@@ -89,7 +109,12 @@ impl Way {
         }
         self.counts.passed += 1;
         self.counts.bytes += bytes as u64;
-        Some(out + self.link.jitter.mul_f64(late))
+        out += self.link.jitter.mul_f64(late);
+        if self.link.in_order {
+            out = out.max(self.last_out);
+            self.last_out = out;
+        }
+        Some(out)
     }
 }
 
@@ -102,7 +127,7 @@ pub struct Relay {
 }
 
 impl Relay {
-    /// Stands for `server`. Each client has a socket of its own towards it.
+    /// Stands for `server`. Each client has a socket of its own towards it, as behind a NAT.
     pub async fn to(server: SocketAddr, seed: u64) -> Relay {
         let outside = Arc::new(UdpSocket::bind("127.0.0.1:0").await.unwrap());
         let address = outside.local_addr().unwrap();
@@ -148,66 +173,95 @@ impl Drop for Relay {
     }
 }
 
-/// Aborts what it holds.
-struct Passing(JoinHandle<()>);
+/// A packet under way; the one that goes out first is the greatest, for the heap.
+struct UnderWay {
+    out: Instant,
+    number: u64,
+    socket: Arc<UdpSocket>,
+    to: SocketAddr,
+    contents: Vec<u8>,
+}
 
-impl Drop for Passing {
-    fn drop(&mut self) {
-        self.0.abort();
+impl PartialEq for UnderWay {
+    fn eq(&self, other: &Self) -> bool {
+        self.number == other.number
     }
 }
+impl Eq for UnderWay {}
+impl PartialOrd for UnderWay {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for UnderWay {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (other.out, other.number).cmp(&(self.out, self.number))
+    }
+}
+
+/// The sockets towards the server, by client, each with its reader.
+type Inside = HashMap<SocketAddr, (Arc<UdpSocket>, AbortOnDropHandle<()>)>;
 
 async fn serve(outside: Arc<UdpSocket>, server: SocketAddr, up: Arc<Mutex<Way>>, down: Arc<Mutex<Way>>) {
-    let mut clients: HashMap<SocketAddr, (Arc<UdpSocket>, Passing)> = HashMap::new();
-    let mut packet = [0; MAX_BYTES];
+    let (answer, mut answers) = mpsc::channel(ARRIVED_CAPACITY);
+    let (mut inside, mut under_way) = (Inside::new(), BinaryHeap::<UnderWay>::new());
+    let (mut packet, mut number) = ([0; MAX_BYTES], 0);
     loop {
-        let Ok((bytes, client)) = outside.recv_from(&mut packet).await else { continue };
-        if !let_in(&up, client.port()) {
-            continue;
-        }
-        let (inside, _) = match clients.entry(client) {
-            Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(new) => {
-                let inside = Arc::new(UdpSocket::bind("127.0.0.1:0").await.unwrap());
-                let back = pass_back(inside.clone(), outside.clone(), client, down.clone());
-                new.insert((inside, Passing(tokio::spawn(back))))
+        let next = under_way.peek().map(|first| first.out);
+        let (way, socket, to, contents) = tokio::select! {
+            () = tokio::time::sleep_until(next.unwrap_or_else(Instant::now).into()), if next.is_some() => {
+                send_due(&mut under_way);
+                continue;
             }
+            received = outside.recv_from(&mut packet) => {
+                let Ok((bytes, client)) = received else { continue };
+                if !up.lock().unwrap().lets_in(client.port()) {
+                    continue;
+                }
+                (&up, socket_of(&mut inside, client, &answer).await, server, packet[..bytes].to_vec())
+            }
+            Some((client, contents)) = answers.recv() => (&down, outside.clone(), client, contents),
         };
-        send_later(&up, inside.clone(), server, &packet[..bytes]);
+        let out = way.lock().unwrap().out_at(Instant::now(), contents.len());
+        if let Some(out) = out {
+            number += 1;
+            under_way.push(UnderWay { out, number, socket, to, contents });
+            send_due(&mut under_way);
+        }
     }
 }
 
-fn let_in(up: &Mutex<Way>, port: u16) -> bool {
-    let mut up = up.lock().unwrap();
-    let welcome = up.from.contains(&port);
-    up.counts.blocked += u64::from(!welcome);
-    welcome
+fn send_due(under_way: &mut BinaryHeap<UnderWay>) {
+    let now = Instant::now();
+    while under_way.peek().is_some_and(|first| first.out <= now) {
+        let Some(UnderWay { socket, to, contents, .. }) = under_way.pop() else { return };
+        let _ = socket.try_send_to(&contents, to);
+    }
 }
 
-async fn pass_back(
-    inside: Arc<UdpSocket>,
-    outside: Arc<UdpSocket>,
+async fn socket_of(
+    inside: &mut Inside,
     client: SocketAddr,
-    down: Arc<Mutex<Way>>,
-) {
+    answer: &mpsc::Sender<(SocketAddr, Vec<u8>)>,
+) -> Arc<UdpSocket> {
+    let (socket, _) = match inside.entry(client) {
+        Entry::Occupied(known) => known.into_mut(),
+        Entry::Vacant(new) => {
+            let socket = Arc::new(UdpSocket::bind("127.0.0.1:0").await.unwrap());
+            let reading = tokio::spawn(read(socket.clone(), client, answer.clone()));
+            new.insert((socket, AbortOnDropHandle::new(reading)))
+        }
+    };
+    socket.clone()
+}
+
+async fn read(inside: Arc<UdpSocket>, client: SocketAddr, answer: mpsc::Sender<(SocketAddr, Vec<u8>)>) {
     let mut packet = [0; MAX_BYTES];
     loop {
         // A server that is gone shows as an error of its port; it may come back.
         let Ok((bytes, _)) = inside.recv_from(&mut packet).await else { continue };
-        send_later(&down, outside.clone(), client, &packet[..bytes]);
+        if answer.send((client, packet[..bytes].to_vec())).await.is_err() {
+            return;
+        }
     }
-}
-
-fn send_later(way: &Mutex<Way>, socket: Arc<UdpSocket>, to: SocketAddr, packet: &[u8]) {
-    let now = Instant::now();
-    let Some(at) = way.lock().unwrap().out_at(now, packet.len()) else { return };
-    let packet = packet.to_vec();
-    if at <= now {
-        let _ = socket.try_send_to(&packet, to);
-        return;
-    }
-    tokio::spawn(async move {
-        tokio::time::sleep_until(at.into()).await;
-        let _ = socket.send_to(&packet, to).await;
-    });
 }

@@ -2,7 +2,7 @@
 #![allow(dead_code)]
 
 pub mod client;
-pub mod relay;
+pub mod gateway;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

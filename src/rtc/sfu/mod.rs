@@ -7,6 +7,7 @@
 
 pub mod addresses;
 mod connection;
+pub mod dependency;
 pub mod endpoints;
 mod fixed;
 pub mod framing;

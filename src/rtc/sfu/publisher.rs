@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use str0m::change::SdpOffer;
-use str0m::format::PayloadParams;
+use str0m::format::{Codec, PayloadParams};
 use str0m::media::{KeyframeRequestKind, Mid, Rid};
 use str0m::rtp::Ssrc;
 
@@ -27,8 +27,15 @@ pub struct OfferedTrack {
     pub track_id: Option<String>,
     /// It sends several layers.
     pub simulcast: bool,
-    /// What both sides agreed on; None: no common codec.
-    pub codec: Option<PayloadParams>,
+    /// What both sides agreed on, the one that it sends in first; none: no common codec.
+    pub codecs: Vec<PayloadParams>,
+}
+
+impl OfferedTrack {
+    /// What it sends in; None: no common codec.
+    pub fn codec(&self) -> Option<Codec> {
+        self.codecs.first().map(|params| params.spec().codec)
+    }
 }
 
 /// An offer that was accepted.
@@ -38,6 +45,20 @@ pub struct Accepted {
     pub answer: Answer,
     /// What the offer holds, in order.
     pub tracks: Vec<OfferedTrack>,
+}
+
+impl Accepted {
+    /// Has the client send each track in the codec that `wanted` tells for its MID and its id, as far as it is among those
+    /// agreed on; None: in the first of our configuration.
+    pub fn prefer(&mut self, wanted: impl Fn(Mid, Option<&str>) -> Option<Codec>) {
+        for track in &mut self.tracks {
+            if let Some(codec) = wanted(track.mid, track.track_id.as_deref()) {
+                track.codecs.sort_by_key(|params| params.spec().codec != codec);
+            }
+        }
+        let first = |mid: &str| self.tracks.iter().find(|track| *track.mid == *mid)?.codec();
+        self.answer.sdp = sdp::prefer(&self.answer.sdp, |mid| first(mid).map(settings::encoding_name));
+    }
 }
 
 /// Where a publisher's packets belong.
@@ -95,13 +116,14 @@ impl Publisher {
             let mid = Mid::from(section.mid?);
             let config = connection.rtc.codec_config();
             let pts = connection.rtc.media(mid).map(|media| media.remote_pts()).unwrap_or_default();
+            let agreed = |params: &&PayloadParams| pts.contains(&params.pt());
             Some(OfferedTrack {
                 mid,
                 video: section.kind == Kind::Video,
                 sends: section.sends && !section.port_zero,
                 track_id: section.track_id.map(str::to_owned),
                 simulcast: section.rids.len() > 1,
-                codec: pts.first().and_then(|pt| settings::params(config, *pt)).copied(),
+                codecs: config.params().iter().filter(agreed).copied().collect(),
             })
         };
         let media = |section: &&sdp::Section<'_>| matches!(section.kind, Kind::Audio | Kind::Video);

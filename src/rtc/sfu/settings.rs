@@ -8,6 +8,8 @@ use str0m::media::Pt;
 use str0m::rtp::{Extension, ExtensionMap};
 use str0m::{Rtc, RtcConfig};
 
+use super::dependency;
+
 /// A video codec that may be published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VideoCodec {
@@ -15,6 +17,22 @@ pub enum VideoCodec {
     H264,
     /// VP8.
     Vp8,
+    /// VP9, profiles 0 and 2.
+    Vp9,
+    /// AV1, main profile; all spatial layers of one stream go to everyone.
+    Av1,
+}
+
+impl VideoCodec {
+    /// As the library names it.
+    pub fn codec(self) -> Codec {
+        match self {
+            VideoCodec::H264 => Codec::H264,
+            VideoCodec::Vp8 => Codec::Vp8,
+            VideoCodec::Vp9 => Codec::Vp9,
+            VideoCodec::Av1 => Codec::Av1,
+        }
+    }
 }
 
 /// What may be published. Opus always.
@@ -31,7 +49,7 @@ impl Default for Codecs {
 }
 
 impl Codecs {
-    /// Reads names as in the configuration (`opus`, `h264`, `vp8`). None when one is unknown or no video codec
+    /// Reads names as in the configuration (`opus`, `h264`, `vp8`, `vp9`, `av1`). None when one is unknown or no video codec
     /// is there.
     pub fn parse<'a>(names: impl IntoIterator<Item = &'a str>) -> Option<Codecs> {
         let mut video = Vec::new();
@@ -40,6 +58,8 @@ impl Codecs {
                 "opus" => {}
                 "h264" => video.push(VideoCodec::H264),
                 "vp8" => video.push(VideoCodec::Vp8),
+                "vp9" => video.push(VideoCodec::Vp9),
+                "av1" => video.push(VideoCodec::Av1),
                 _ => return None,
             }
         }
@@ -51,6 +71,8 @@ impl Codecs {
         let video = self.video.iter().map(|codec| match codec {
             VideoCodec::H264 => "video/h264",
             VideoCodec::Vp8 => "video/vp8",
+            VideoCodec::Vp9 => "video/vp9",
+            VideoCodec::Av1 => "video/av1",
         });
         std::iter::once("audio/opus").chain(video).collect()
     }
@@ -69,14 +91,14 @@ const INITIAL_ESTIMATE: Bitrate = Bitrate::kbps(1000);
 
 /// A connection that receives what a client publishes.
 pub fn publisher(codecs: &Codecs, now: Instant) -> Rtc {
-    common(codecs).set_extension_map(publishing()).build(now)
+    common(codecs).set_extension_map(publishing(codecs)).build(now)
 }
 
 /// A connection that sends a subscriber what others publish. With `estimated` its bandwidth is estimated from
 /// transport-wide feedback (draft-holmer-rmcat-transport-wide-cc-extensions), or by the client from the sending times
 /// (REMB).
 pub fn subscriber(codecs: &Codecs, estimated: bool, now: Instant) -> Rtc {
-    let mut extensions = subscribing();
+    let mut extensions = subscribing(codecs);
     if estimated {
         extensions.set(2, Extension::AbsoluteSendTime);
         extensions.set(3, Extension::TransportSequenceNumber);
@@ -86,7 +108,7 @@ pub fn subscriber(codecs: &Codecs, estimated: bool, now: Instant) -> Rtc {
 
 /// A connection that does both.
 pub fn both(codecs: &Codecs, estimated: bool, now: Instant) -> Rtc {
-    let mut extensions = publishing();
+    let mut extensions = publishing(codecs);
     extensions.set(5, Extension::PlayoutDelay);
     if estimated {
         extensions.set(2, Extension::AbsoluteSendTime);
@@ -98,8 +120,9 @@ fn sending(codecs: &Codecs, extensions: ExtensionMap, estimated: bool) -> RtcCon
     common(codecs).set_extension_map(extensions).enable_bwe(estimated.then_some(INITIAL_ESTIMATE))
 }
 
-fn publishing() -> ExtensionMap {
+fn publishing(codecs: &Codecs) -> ExtensionMap {
     let mut extensions = ExtensionMap::empty();
+    describe(codecs, &mut extensions);
     extensions.set(1, Extension::AudioLevel);
     extensions.set(3, Extension::TransportSequenceNumber);
     extensions.set(4, Extension::RtpMid);
@@ -109,8 +132,16 @@ fn publishing() -> ExtensionMap {
     extensions
 }
 
-fn subscribing() -> ExtensionMap {
+/// AV1's receivers learn from the dependency descriptor what a frame needs.
+fn describe(codecs: &Codecs, extensions: &mut ExtensionMap) {
+    if codecs.video.contains(&VideoCodec::Av1) {
+        extensions.set(12, dependency::extension());
+    }
+}
+
+fn subscribing(codecs: &Codecs) -> ExtensionMap {
     let mut extensions = ExtensionMap::empty();
+    describe(codecs, &mut extensions);
     extensions.set(1, Extension::AudioLevel);
     extensions.set(4, Extension::RtpMid);
     extensions.set(5, Extension::PlayoutDelay);
@@ -131,6 +162,8 @@ fn common(codecs: &Codecs) -> RtcConfig {
         match codec {
             VideoCodec::H264 => add_h264(config.codec_config()),
             VideoCodec::Vp8 => config.codec_config().enable_vp8(true),
+            VideoCodec::Vp9 => config.codec_config().enable_vp9(true),
+            VideoCodec::Av1 => config.codec_config().enable_av1(true),
         }
     }
     config
@@ -148,6 +181,19 @@ fn add_h264(config: &mut CodecConfig) {
     }
 }
 
+/// The name of a codec in `a=rtpmap` (its media type's, without `audio/` or `video/`); empty for one that we never
+/// negotiate.
+pub fn encoding_name(codec: Codec) -> &'static str {
+    match codec {
+        Codec::Opus => "opus",
+        Codec::H264 => "H264",
+        Codec::Vp8 => "VP8",
+        Codec::Vp9 => "VP9",
+        Codec::Av1 => "AV1",
+        _ => "",
+    }
+}
+
 /// The payload parameters of `pt` in this connection.
 pub fn params(config: &CodecConfig, pt: Pt) -> Option<&PayloadParams> {
     config.find(|params| params.pt() == pt)
@@ -160,10 +206,13 @@ pub fn compatibility(ours: &PayloadParams, theirs: &PayloadParams) -> Option<u8>
         return Some(2);
     }
     let same_mode = || a.format.packetization_mode.unwrap_or(0) == b.format.packetization_mode.unwrap_or(0);
-    match (a.codec, b.codec) {
-        (Codec::H264, Codec::H264) => same_mode().then_some(1),
-        (ours, theirs) => (ours == theirs).then_some(1),
-    }
+    let same_profile = || match a.codec {
+        Codec::H264 => same_mode(),
+        Codec::Vp9 => a.format.profile_id.unwrap_or(0) == b.format.profile_id.unwrap_or(0),
+        Codec::Av1 => a.format.profile.unwrap_or(0) == b.format.profile.unwrap_or(0),
+        _ => true,
+    };
+    (a.codec == b.codec && same_profile()).then_some(1)
 }
 
 #[cfg(test)]

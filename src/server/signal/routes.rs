@@ -21,6 +21,7 @@ use super::session::{self, Opening};
 use crate::base::clock;
 use crate::room::Grant;
 use crate::room::token::Keys;
+use crate::rtc::sfu::VideoCodec;
 use crate::rtc::signal::frame::MAX_REQUEST_BYTES;
 use crate::rtc::signal::join_request;
 use crate::server::http::token_of;
@@ -32,13 +33,17 @@ struct Signalling {
 }
 
 /// The paths of signalling.
+///
+/// With AV1 there is no `/rtc/v1`, so that clients come by `/rtc`: browsers decode AV1 in spatial layers only where the
+/// dependency descriptor was negotiated, and for what they receive they agree to it but do not offer it.
 pub fn routes(handle: Handle, keys: Arc<Keys>) -> Router {
-    Router::new()
-        .route("/rtc", get(connect))
-        .route("/rtc/validate", get(validate))
-        .route("/rtc/v1", get(connect))
-        .route("/rtc/v1/validate", get(validate))
-        .with_state(Signalling { handle, keys })
+    let av1 = handle.codecs().video.contains(&VideoCodec::Av1);
+    let router = Router::new().route("/rtc", get(connect)).route("/rtc/validate", get(validate));
+    let router = match av1 {
+        true => router,
+        false => router.route("/rtc/v1", get(connect)).route("/rtc/v1/validate", get(validate)),
+    };
+    router.with_state(Signalling { handle, keys })
 }
 
 type Params = Query<HashMap<String, String>>;

@@ -89,7 +89,6 @@ export class Tiles {
     if (speaking) this.spoke.set(key, performance.now());
     const camera = participant.getTrackPublication(Track.Source.Camera);
     const track = camera && !camera.isMuted ? camera.track : undefined;
-    const paused = track?.streamState === Track.StreamState.Paused;
     const look = {
       label: person.local ? `${person.name} (you)` : person.name,
       letters: person.name,
@@ -97,7 +96,7 @@ export class Tiles {
       silent: person.silent,
       speaking,
       connection: person.connection,
-      note: person.connection === "lost" ? "Connection lost" : paused ? "Picture paused, weak connection" : "",
+      note: person.connection === "lost" ? "Connection lost" : "",
       mine: person.local,
       screen: false,
       box: person.box,
@@ -119,7 +118,7 @@ export class Tiles {
       silent: false,
       speaking: false,
       connection: "good" as const,
-      note: track.streamState === Track.StreamState.Paused ? "Picture paused, weak connection" : "",
+      note: "",
       mine: false,
       screen: true,
       box: false,

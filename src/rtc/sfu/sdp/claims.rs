@@ -100,8 +100,8 @@ fn claim(section: &Section<'_>, claims: &mut BTreeMap<u8, String>) -> Result<(),
     Ok(())
 }
 
-/// Payload type → codec with what tells two uses of it apart: for H.264 profile and packetization mode, for
-/// RTX the stream it repairs. A payload type mapped twice within the section appears twice.
+/// Payload type → codec with what tells two uses of it apart: the profile, for H.264 the packetization mode too, for RTX
+/// the stream it repairs. A payload type mapped twice within the section appears twice.
 fn codecs(section: &Section<'_>) -> Vec<(u8, String)> {
     let mut formats: BTreeMap<u8, &str> = BTreeMap::new();
     for line in &section.lines {
@@ -116,6 +116,8 @@ fn codecs(section: &Section<'_>) -> Vec<(u8, String)> {
         let format = formats.get(&pt).copied().unwrap_or_default().to_ascii_lowercase();
         let telling: &[&str] = match codec.split('/').next() {
             Some("h264") => &["packetization-mode", "profile-level-id"],
+            Some("vp9") => &["profile-id"],
+            Some("av1") => &["profile"],
             Some("rtx") => &["apt"],
             _ => &[],
         };

@@ -1,6 +1,7 @@
 //! SDP as text: what must be read before the library sees it, and rewritten after.
 
 mod claims;
+mod prefer;
 mod rewrite;
 mod sections;
 
@@ -8,5 +9,6 @@ mod sections;
 mod tests;
 
 pub use claims::{MAX_SECTIONS, OfferError, OfferRules};
+pub use prefer::prefer;
 pub use rewrite::{Binding, Msid, rewrite};
 pub use sections::{Kind, Section, sections};

@@ -6,7 +6,7 @@ use thiserror::Error;
 use crate::media::Layer;
 use crate::room::Grant;
 use crate::rtc::sfu::sdp::{Kind, OfferError, OfferRules, Section, sections};
-use crate::rtc::sfu::{Codecs, VideoCodec};
+use crate::rtc::sfu::{Codecs, settings};
 
 /// Which way the media goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,7 +112,7 @@ impl Checked {
 
 fn check_codec(section: &Section<'_>, kind: &'static str, codecs: &Codecs) -> Result<(), Problem> {
     let taken: Vec<&str> = match section.kind {
-        Kind::Video => codecs.video.iter().map(|codec| name_of(*codec)).collect(),
+        Kind::Video => codecs.video.iter().map(|codec| settings::encoding_name(codec.codec())).collect(),
         _ => vec!["OPUS"],
     };
     let found = names(section);
@@ -121,13 +121,6 @@ fn check_codec(section: &Section<'_>, kind: &'static str, codecs: &Codecs) -> Re
     }
     let found = if found.is_empty() { "none".to_owned() } else { found.join(", ") };
     Err(Problem::Codec { kind, taken: taken.join(" or "), found: found.chars().take(128).collect() })
-}
-
-fn name_of(codec: VideoCodec) -> &'static str {
-    match codec {
-        VideoCodec::H264 => "H264",
-        VideoCodec::Vp8 => "VP8",
-    }
 }
 
 /// The codecs of a section, each once, without those that only repair or wrap others.

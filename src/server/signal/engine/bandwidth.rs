@@ -1,11 +1,13 @@
 //! What each subscriber's network can carry, and which layers it gets for it.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use str0m::bwe::BweKind;
 use tracing::{debug, trace};
 
 use super::Engine;
+use crate::base::clock::MediaTime;
 use crate::base::units::Bitrate;
 use crate::room::MemberKey;
 use crate::rtc::sfu::Role;
@@ -16,6 +18,13 @@ const AUDIO_BPS: u32 = 40_000;
 /// Audio tracks that are sent at once at most, as far as bandwidth is set aside for them.
 const AUDIO_TRACKS: u32 = 5;
 
+/// So much loss is not of the air but of a queue that overflows.
+const CONGESTION_LOSS: f32 = 0.1;
+/// Round trips that are so much longer than the shortest wait in a queue.
+const QUEUED: Duration = Duration::from_millis(200);
+/// How long such a figure counts: the next ones come after 5 s.
+const CONGESTION_MEMORY: Duration = Duration::from_secs(6);
+
 /// One subscriber's bandwidth.
 #[derive(Debug, Default)]
 pub(super) struct Bandwidth {
@@ -25,6 +34,9 @@ pub(super) struct Bandwidth {
     begun: bool,
     /// What the client itself estimates (REMB); used when it sends no transport-wide feedback.
     remb: Option<Bitrate>,
+    least_round_trip: Option<Duration>,
+    /// When loss or round trips last said that too much is sent.
+    congested: Option<MediaTime>,
     allocator: Allocator<u64>,
     told: Option<Bitrate>,
     /// Some video is sent in a smaller layer than fits its size.
@@ -35,6 +47,16 @@ impl Bandwidth {
     /// None: nothing is known, so nothing is held back.
     pub fn capacity(&self) -> Option<Bitrate> {
         self.estimate.or(self.remb)
+    }
+
+    /// Figures of a stream that it gets.
+    pub fn observe(&mut self, loss: Option<f32>, round_trip: Option<Duration>, now: MediaTime) {
+        let least = self.least_round_trip.into_iter().chain(round_trip).min();
+        self.least_round_trip = least;
+        let queued = round_trip.zip(least).is_some_and(|(now, least)| now >= least + QUEUED);
+        if queued || loss.is_some_and(|loss| loss >= CONGESTION_LOSS) {
+            self.congested = Some(now);
+        }
     }
 
     fn held_back(&mut self, demands: &[Demand<u64>], shares: &[Share<u64>]) {
@@ -110,7 +132,8 @@ impl Engine {
         let bandwidth = &mut member.bandwidth;
         let known = bandwidth.capacity();
         let video = known.map(|known| Bitrate::bps(known.as_bps().saturating_sub(audio)));
-        let shares = bandwidth.allocator.allocate(video, &demands, self.at).to_vec();
+        let congested = bandwidth.congested.is_some_and(|at| self.at.since(at) < CONGESTION_MEMORY);
+        let shares = bandwidth.allocator.allocate(video, congested, &demands, self.at).to_vec();
         bandwidth.held_back(&demands, &shares);
         let target = bandwidth.allocator.target(&demands, Bitrate::bps(audio), known.is_some(), self.at);
         if bandwidth.told != Some(target.desired) {

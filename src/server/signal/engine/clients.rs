@@ -15,6 +15,7 @@ use crate::room::{Audience, Departure, Event, Joining, MemberKey, Participant, R
 use crate::rtc::sfu::Role;
 use crate::rtc::sfu::publisher::Publisher;
 use crate::rtc::sfu::subscriber::Subscriber;
+use crate::sfu::RepairTime;
 use crate::sfu::sender_clock::SenderClock;
 
 impl Engine {
@@ -56,6 +57,9 @@ impl Engine {
             publications: Vec::new(),
             streams: HashMap::new(),
             clock: SenderClock::default(),
+            repair_from: RepairTime::default(),
+            repair_to: RepairTime::default(),
+            round_trip: None,
             wishes: HashMap::new(),
             unwanted: HashSet::new(),
             bandwidth: Default::default(),

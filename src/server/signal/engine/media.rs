@@ -15,8 +15,11 @@ use crate::media::Layer;
 use crate::room::MemberKey;
 use crate::rtc::sfu::publisher::Source;
 use crate::rtc::sfu::subscriber::Subscriber;
-use crate::rtc::sfu::{ConnectionKey, Endpoints, settings};
-use crate::sfu::{Incoming, PictureIds, Route, SenderReport, keyframe};
+use crate::rtc::sfu::{ConnectionKey, Endpoints, dependency, settings};
+use crate::sfu::{Incoming, Layering, PictureIds, Route, SenderReport, Spatial, keyframe, repair, vp9};
+
+/// The longest playout delay that the header extension can ask for (12 bits of 10 ms).
+const LONGEST_DELAY: Duration = Duration::from_millis(40_950);
 
 /// A published track.
 pub(super) struct Track {
@@ -45,6 +48,8 @@ pub(super) struct Destination {
     pub ssrc: Ssrc,
     /// The publisher's payload type and the subscriber's for the same (None: it has none).
     pub payload_type: Option<(Pt, Option<Pt>)>,
+    /// How long it shall hold pictures back; None: it was never asked to.
+    pub hold_back: Option<Duration>,
     /// It takes turns with other tracks on one stream; which turn this is.
     pub turn: Option<u32>,
 }
@@ -58,7 +63,8 @@ impl PartialEq for Destination {
 impl Destination {
     /// Not negotiated yet.
     pub fn new(member: MemberKey, connection: ConnectionKey) -> Self {
-        Destination { member, connection, mid: Mid::new(), ssrc: 0.into(), payload_type: None, turn: None }
+        let (mid, ssrc) = (Mid::new(), 0.into());
+        Destination { member, connection, mid, ssrc, payload_type: None, hold_back: None, turn: None }
     }
 
     fn payload_type(&mut self, endpoints: &mut Endpoints, params: &PayloadParams) -> Option<Pt> {
@@ -90,11 +96,12 @@ impl Engine {
         };
         let (video, codec) = (track.route.is_video(), stream.params.spec().codec);
         let vp8 = (codec == Codec::Vp8).then(|| Vp8Descriptor::parse(&packet.payload).ok()).flatten();
-        let incoming = incoming(&packet, &stream, vp8.as_ref(), self.at);
+        let incoming = incoming(&packet, &stream, vp8.as_ref(), track.route.layering(), self.at);
         let (rate, report) = (track.route.rate(), incoming.report);
         let captured = member.clock.capture_time(header.timestamp, report, rate, self.at);
         let wallclock = clock::instant_of(captured);
-        let extensions = passed_on(&header.ext_vals, track.playout_delay.filter(|_| video));
+        let playout_delay = track.playout_delay.filter(|_| video);
+        let extensions = passed_on(&header.ext_vals, codec, playout_delay);
         let (endpoints, watches, at) = (&mut self.endpoints, &mut self.watches, self.at);
         let mut copies = 0;
         let began = track.route.forward(&incoming, |to, out| {
@@ -102,9 +109,9 @@ impl Engine {
             let Some(out) = watching::in_turn(watches, to, video, out, at) else { return };
             let copy =
                 RtpWrite::new(pt, out.sequence.into(), out.timestamp, wallclock, packet.payload.clone())
-                    .marker(header.marker)
+                    .marker(header.marker || out.ends_picture)
                     .nackable(video)
-                    .ext_vals(extensions.clone());
+                    .ext_vals(with_delay(extensions.clone(), to.hold_back));
             let copy = match vp8.zip(out.picture).and_then(|(vp8, ids)| patch(&vp8, ids)) {
                 Some(patch) => copy.vp8_patch(patch),
                 None => copy,
@@ -192,6 +199,15 @@ impl Engine {
     pub(super) fn refresh_tracks(&mut self) {
         for track in self.tracks.values_mut() {
             track.route.refresh(self.at);
+            let publisher = self.members.get(&track.publisher).filter(|_| track.route.is_video());
+            let repair_from = publisher.map(|member| member.repair_from);
+            for to in track.route.destinations_mut() {
+                let Some((from, viewer)) = repair_from.zip(self.members.get(&to.member)) else { continue };
+                let hold_back = repair::hold_back(&from, &viewer.repair_to, self.at);
+                // Zero must be said too, once there was more.
+                to.hold_back =
+                    (hold_back > Duration::ZERO).then_some(hold_back).or(to.hold_back.map(|_| hold_back));
+            }
             let Some(on) = track.route.dynacast(self.at) else { continue };
             if let Some(member) = self.members.get_mut(&track.publisher) {
                 member.send(reply::qualities(&track.sid, &track.codec, on));
@@ -228,14 +244,20 @@ fn incoming(
     packet: &RtpPacket,
     stream: &Stream,
     vp8: Option<&Vp8Descriptor>,
+    layering: Layering,
     arrival: MediaTime,
 ) -> Incoming {
+    let (layer, spatial) = match layering {
+        Layering::Spatial => spatial(&packet.payload),
+        Layering::One | Layering::Simulcast => (stream.layer, None),
+    };
     let report = packet.last_sender_info.map(|info| SenderReport {
         wall: info.ntp_time.duration_since(std::time::UNIX_EPOCH).unwrap_or_default(),
         timestamp: info.rtp_time.numer() as u32,
     });
     Incoming {
-        layer: stream.layer,
+        layer,
+        spatial,
         ssrc: *packet.header.ssrc,
         sequence: *packet.seq_no,
         timestamp: packet.header.timestamp,
@@ -247,11 +269,28 @@ fn incoming(
     }
 }
 
+/// The spatial layer of a VP9 packet, and its place there. One that cannot be read goes to everyone.
+fn spatial(payload: &[u8]) -> (Layer, Option<Spatial>) {
+    let descriptor = vp9::Descriptor::parse(payload);
+    let layer = match descriptor.and_then(|descriptor| descriptor.spatial) {
+        None | Some(0) => Layer::Quarter,
+        Some(1) => Layer::Half,
+        Some(_) => Layer::Full,
+    };
+    let spatial = Spatial {
+        begins_picture: descriptor.is_some_and(|descriptor| descriptor.begins_picture()),
+        ends_layer: descriptor.is_some_and(|descriptor| descriptor.ends),
+    };
+    (layer, Some(spatial))
+}
+
 /// Whether a decoder can begin here; with sound always.
 fn is_keyframe(params: &PayloadParams, payload: &[u8]) -> bool {
     match params.spec().codec {
         Codec::H264 => keyframe::h264(payload),
         Codec::Vp8 => keyframe::vp8(payload),
+        Codec::Vp9 => vp9::Descriptor::parse(payload).is_some_and(|descriptor| descriptor.is_keyframe()),
+        Codec::Av1 => keyframe::av1(payload),
         _ => true,
     }
 }
@@ -280,16 +319,33 @@ fn patch(vp8: &Vp8Descriptor, ids: PictureIds) -> Option<Vp8Patch> {
     patch.build().ok()
 }
 
+/// Held back at least so long, whatever the room asks for.
+fn with_delay(mut extensions: ExtensionValues, hold_back: Option<Duration>) -> ExtensionValues {
+    let Some(hold_back) = hold_back else { return extensions };
+    let (least, most) = (RtpTime::from(hold_back), RtpTime::from(LONGEST_DELAY));
+    extensions.play_delay_min = Some(extensions.play_delay_min.map_or(least, |min| min.max(least)));
+    extensions.play_delay_max = Some(extensions.play_delay_max.map_or(most, |max| max.max(least)));
+    extensions
+}
+
 /// What of a publisher's header extensions a subscriber may see, and what the room adds. MID and RID are the publisher's
-/// own.
-fn passed_on(from: &ExtensionValues, playout_delay: Option<(Duration, Duration)>) -> ExtensionValues {
+/// own; the dependency descriptor of other codecs than AV1 would contradict the numbers that are changed on a layer switch.
+fn passed_on(
+    from: &ExtensionValues,
+    codec: Codec,
+    playout_delay: Option<(Duration, Duration)>,
+) -> ExtensionValues {
     let (min, max) = playout_delay.unzip();
-    ExtensionValues {
+    let mut extensions = ExtensionValues {
         play_delay_min: min.map(RtpTime::from),
         play_delay_max: max.map(RtpTime::from),
         audio_level: from.audio_level,
         voice_activity: from.voice_activity,
         video_orientation: from.video_orientation,
         ..Default::default()
+    };
+    if codec == Codec::Av1 {
+        dependency::pass_on(from, &mut extensions);
     }
+    extensions
 }

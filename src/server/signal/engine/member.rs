@@ -1,11 +1,11 @@
 //! A participant's state within the engine.
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use livekit_protocol as proto;
 use str0m::channel::ChannelId;
-use str0m::format::PayloadParams;
+use str0m::format::{Codec, PayloadParams};
 use str0m::media::Mid;
 use tokio::sync::mpsc;
 use tracing::debug;
@@ -17,14 +17,16 @@ use crate::media::Layer;
 use crate::room::{Audience, MemberKey};
 use crate::rtc::sfu::publisher::{Publisher, Source};
 use crate::rtc::sfu::subscriber::Subscriber;
-use crate::sfu::Wish;
 use crate::sfu::sender_clock::SenderClock;
+use crate::sfu::{RepairTime, Wish};
 
 /// A track that the client announced; published once an offer carries it.
 #[derive(Clone, Debug)]
 pub(super) struct Publication {
     /// The client's name for it.
     pub cid: String,
+    /// What it is to be sent in.
+    pub codec: Codec,
     /// As the others will see it.
     pub info: proto::TrackInfo,
     /// Once published: its m-section and its key in the engine.
@@ -76,6 +78,11 @@ pub(super) struct Member {
     pub publications: Vec<Publication>,
     pub streams: HashMap<u32, Stream>,
     pub clock: SenderClock,
+    /// What is lost on the way from it, and to it.
+    pub repair_from: RepairTime,
+    pub repair_to: RepairTime,
+    /// To its client and back, as far as is known.
+    pub round_trip: Option<Duration>,
     /// Track sid → what it asked for.
     pub wishes: HashMap<String, Wish>,
     /// Track sids that it does not want although it subscribes to everything.

@@ -16,7 +16,8 @@ use crate::base::units::Size;
 use crate::media::Layer;
 use crate::room::{Event, MemberKey};
 use crate::rtc::sfu::publisher::OfferedTrack;
-use crate::sfu::{LayerSizes, Route};
+use crate::rtc::sfu::settings;
+use crate::sfu::{LayerSizes, Layering, Route};
 
 /// Most tracks of one participant; one more is refused.
 const MAX_TRACKS: usize = 32;
@@ -32,19 +33,34 @@ impl Engine {
             self.say(key, reply::refused(0, reason, why, request));
             return;
         }
+        let codec = self.codec_for(&request);
         let Some(member) = self.members.get_mut(&key) else { return };
         let known = member.publications.iter().find(|publication| publication.cid == request.cid);
         let info = match known {
             Some(publication) => publication.info.clone(),
             None => {
-                let info = track_info(&request);
-                let publication = Publication { cid: request.cid.clone(), info: info.clone(), bound: None };
-                member.publications.push(publication);
+                let info = track_info(&request, codec);
+                let cid = request.cid.clone();
+                member.publications.push(Publication { cid, codec, info: info.clone(), bound: None });
                 info
             }
         };
         let track = Some(info);
         member.send(Response::TrackPublished(proto::TrackPublishedResponse { cid: request.cid, track }));
+    }
+
+    /// What an announced track is to be sent in: the first codec that it names, if it may be published, else our first.
+    fn codec_for(&self, request: &proto::AddTrackRequest) -> Codec {
+        if request.r#type != proto::TrackType::Video as i32 {
+            return Codec::Opus;
+        }
+        let mut allowed = self.codecs.video.iter().map(|codec| codec.codec());
+        // SDKs write `vp9` or `video/VP9`.
+        let name = request.simulcast_codecs.first().and_then(|announced| announced.codec.rsplit('/').next());
+        let named = |codec: &Codec| {
+            name.is_some_and(|name| settings::encoding_name(*codec).eq_ignore_ascii_case(name))
+        };
+        allowed.clone().find(named).or(allowed.next()).unwrap_or(Codec::H264)
     }
 
     fn refuse_track(
@@ -109,15 +125,15 @@ impl Engine {
         let info = &mut publication.info;
         info.mid = offer.mid.to_string();
         set_simulcast(info, offer.simulcast);
-        if let Some(codec) = offer.codec {
-            info.mime_type = mime_type(codec.spec().codec).to_owned();
+        if let Some(codec) = offer.codec() {
+            info.mime_type = mime_type(codec);
             for codec in &mut info.codecs {
                 codec.mime_type.clone_from(&info.mime_type);
             }
         }
         let info = info.clone();
         let mut route =
-            if offer.video { Route::video(offer.simulcast, sizes(&info)) } else { Route::audio() };
+            if offer.video { Route::video(layering(offer, &info), sizes(&info)) } else { Route::audio() };
         route.set_announced(bitrates(&info));
         route.set_muted(info.muted);
         let (room, identity, publisher_sid) =
@@ -231,7 +247,7 @@ fn stream_name(info: &proto::TrackInfo) -> String {
     }
 }
 
-fn track_info(request: &proto::AddTrackRequest) -> proto::TrackInfo {
+fn track_info(request: &proto::AddTrackRequest, codec: Codec) -> proto::TrackInfo {
     let video = request.r#type == proto::TrackType::Video as i32;
     let mut layers = request.layers.clone();
     if video && layers.is_empty() {
@@ -239,9 +255,9 @@ fn track_info(request: &proto::AddTrackRequest) -> proto::TrackInfo {
         let (width, height) = (request.width, request.height);
         layers.push(proto::VideoLayer { quality, width, height, ..Default::default() });
     }
-    let mime_type = if video { "video/H264" } else { "audio/opus" };
+    let mime_type = mime_type(codec);
     let codec = proto::SimulcastCodecInfo {
-        mime_type: mime_type.to_owned(),
+        mime_type: mime_type.clone(),
         cid: request.cid.clone(),
         layers: layers.clone(),
         ..Default::default()
@@ -257,7 +273,7 @@ fn track_info(request: &proto::AddTrackRequest) -> proto::TrackInfo {
         disable_dtx: request.disable_dtx,
         source: request.source,
         layers,
-        mime_type: mime_type.to_owned(),
+        mime_type,
         codecs: vec![codec],
         stereo: request.stereo,
         // No RED is negotiated.
@@ -285,6 +301,17 @@ fn sizes(info: &proto::TrackInfo) -> LayerSizes {
     sizes
 }
 
+/// VP9 with several layers announced and without simulcast: spatial ones (LiveKit's SDKs: `L3T3_KEY`).
+fn layering(offer: &OfferedTrack, info: &proto::TrackInfo) -> Layering {
+    if offer.simulcast {
+        Layering::Simulcast
+    } else if offer.codec() == Some(Codec::Vp9) && sizes(info).iter().flatten().count() > 1 {
+        Layering::Spatial
+    } else {
+        Layering::One
+    }
+}
+
 fn bitrates(info: &proto::TrackInfo) -> [Option<u32>; 3] {
     let mut bitrates = [None; 3];
     #[allow(deprecated)] // As above.
@@ -297,13 +324,9 @@ fn bitrates(info: &proto::TrackInfo) -> [Option<u32>; 3] {
 }
 
 /// As LiveKit writes it.
-fn mime_type(codec: Codec) -> &'static str {
-    match codec {
-        Codec::Opus => "audio/opus",
-        Codec::H264 => "video/H264",
-        Codec::Vp8 => "video/VP8",
-        _ => "",
-    }
+fn mime_type(codec: Codec) -> String {
+    let kind = if codec.is_audio() { "audio" } else { "video" };
+    format!("{kind}/{}", settings::encoding_name(codec))
 }
 
 fn codec_name(mime_type: &str) -> String {

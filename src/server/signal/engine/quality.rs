@@ -31,6 +31,9 @@ impl Engine {
         let observed = &mut member.quality.observed;
         observed.loss = observed.loss.max(stats.loss.unwrap_or_default());
         observed.round_trip = observed.round_trip.max(stats.rtt.unwrap_or_default());
+        member.round_trip = stats.rtt.or(member.round_trip);
+        member.bandwidth.observe(stats.loss, stats.rtt, self.at);
+        member.repair_to.observe(stats.loss.unwrap_or_default(), member.round_trip, self.at);
     }
 
     /// Figures of a stream that a publisher sends.
@@ -42,6 +45,7 @@ impl Engine {
         let observed = &mut member.quality.observed;
         observed.loss = observed.loss.max(stats.loss.unwrap_or_default());
         observed.jitter = observed.jitter.max(jitter);
+        member.repair_from.observe(stats.loss.unwrap_or_default(), member.round_trip, self.at);
     }
 
     /// Tells every room whose connection became better or worse.

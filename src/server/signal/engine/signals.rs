@@ -10,7 +10,7 @@ use proto::signal_response::Message as Response;
 use tracing::{debug, warn};
 
 use super::super::message::Ticket;
-use super::member::Member;
+use super::member::{Member, Publication};
 use super::{Engine, reply};
 use crate::base::clock;
 use crate::base::units::Size;
@@ -68,7 +68,13 @@ impl Engine {
         let Some(member) = self.members.get_mut(&key) else { return };
         let Member { publisher, subscriber, .. } = member;
         match publisher.accept(&mut self.endpoints, &offer.sdp, subscriber) {
-            Ok(accepted) => {
+            Ok(mut accepted) => {
+                let publications = &member.publications;
+                accepted.prefer(|mid, id| {
+                    let bound = |p: &&Publication| p.bound.is_some_and(|(bound, _)| bound == mid);
+                    let named = |p: &&Publication| Some(p.cid.as_str()) == id;
+                    publications.iter().find(bound).or(publications.iter().find(named)).map(|p| p.codec)
+                });
                 let answer = reply::answer(accepted.answer, offer.id);
                 member.send(Response::Answer(answer));
                 self.bind_tracks(key, &accepted.tracks);

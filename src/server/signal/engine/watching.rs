@@ -57,6 +57,7 @@ pub(super) fn in_turn(
     let Some(turn) = to.turn else { return Some(out) };
     let packet = Incoming {
         layer: Layer::Full,
+        spatial: None,
         ssrc: turn,
         sequence: out.sequence,
         timestamp: out.timestamp,
@@ -68,7 +69,8 @@ pub(super) fn in_turn(
         report: None,
         arrival,
     };
-    watches.get_mut(&to.member)?.part(video).numbers.forward(&packet)
+    let mapped = watches.get_mut(&to.member)?.part(video).numbers.forward(&packet)?;
+    Some(Outgoing { ends_picture: out.ends_picture, ..mapped })
 }
 
 impl Engine {
@@ -135,7 +137,7 @@ mod tests {
         let key = MemberKey(1);
         let mut watches = HashMap::from([(key, Watch::default())]);
         let other = Destination::new(key, ConnectionKey::default());
-        let out = |sequence, timestamp| Outgoing { sequence, timestamp, picture: None };
+        let out = |sequence, timestamp| Outgoing { sequence, timestamp, picture: None, ends_picture: false };
         let ms = MediaTime::from_millis;
         assert_eq!(in_turn(&mut watches, &other, true, out(9, 9), ms(0)), Some(out(9, 9)));
         let mut send = |turn, sequence, timestamp, at| {
