@@ -220,8 +220,8 @@ impl Endpoints {
     /// Gives a datagram to its connection as if the socket had received it.
     #[cfg(any(test, fuzzing))]
     pub fn deliver(&mut self, datagram: &Datagram<'_>, now: Instant) {
-        let Endpoints { sockets, connections, by_address, by_ufrag, events, traffic, .. } = self;
-        Desk { connections, by_address, by_ufrag, events, traffic }.deliver(datagram, sockets, now);
+        let Endpoints { sockets, connections, by_address, by_ufrag, events, traffic, timers, .. } = self;
+        Desk { connections, by_address, by_ufrag, events, traffic, timers }.deliver(datagram, sockets, now);
     }
 
     /// Drives the connections whose time has come.
