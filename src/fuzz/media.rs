@@ -13,7 +13,7 @@ use crate::media::{AccessUnit, Layer, TrackId};
 use crate::mp4::{Scan, scan};
 use crate::rtc::peer;
 use crate::rtmp::{Address, Publisher, Sound};
-use crate::sfu::{Incoming, PictureIds, Route, SenderReport, Wish, keyframe};
+use crate::sfu::{Incoming, Layering, PictureIds, Route, SenderReport, Spatial, Wish, keyframe, vp9};
 
 /// A camera's access unit, twice.
 pub fn h264(bytes: &[u8]) {
@@ -40,16 +40,18 @@ pub fn h264(bytes: &[u8]) {
 /// Bytes of one packet in [`rtp`] before its payload.
 const HEAD_BYTES: usize = 8;
 
-/// Packets of one track in three layers, 16 bytes each: which layer and what is done before, how far sequence number,
-/// timestamp and clock go on, then the payload.
+/// How the layers come, then packets of one track in three layers, 16 bytes each: which layer and what is done before,
+/// how far sequence number, timestamp and clock go on, then the payload.
 pub fn rtp(bytes: &[u8]) {
-    let _ = (keyframe::h264(bytes), keyframe::vp8(bytes));
-    let mut route: Route<u8> = Route::video(true, [None, Some(Size::new(640, 360)), None]);
+    let _ = (keyframe::h264(bytes), keyframe::vp8(bytes), keyframe::av1(bytes));
+    let Some((layering, packets)) = bytes.split_first() else { return };
+    let layering = [Layering::Simulcast, Layering::Spatial, Layering::One][usize::from(*layering) % 3];
+    let mut route: Route<u8> = Route::video(layering, [None, Some(Size::new(640, 360)), None]);
     for to in 0..3 {
         route.subscribe(to, Wish::default());
     }
     let (mut now, mut sequence, mut timestamp) = (MediaTime::from_millis(1000), 70_000u64, 0u32);
-    for chunk in bytes.chunks(2 * HEAD_BYTES) {
+    for chunk in packets.chunks(2 * HEAD_BYTES) {
         let [what, gap, back, ticks_high, ticks_low, ms, ids, wish, payload @ ..] = chunk else { return };
         now = now + Duration::from_millis(u64::from(*ms) * 8);
         // As the library does it: extended, never below zero.
@@ -66,7 +68,13 @@ pub fn rtp(bytes: &[u8]) {
         }
         let picture = PictureIds { picture: u16::from(*ids) << 7, base_layer: *ids, key: ids & 0x1f };
         let wall = Duration::from_millis(u64::from(*gap) << 40);
+        let descriptor = vp9::Descriptor::parse(payload);
+        let spatial = Spatial {
+            begins_picture: descriptor.is_some_and(|descriptor| descriptor.begins_picture()),
+            ends_layer: descriptor.is_some_and(|descriptor| descriptor.ends),
+        };
         let incoming = Incoming {
+            spatial: (layering == Layering::Spatial).then_some(spatial),
             layer: Layer::ALL[usize::from(*what) % 3],
             ssrc: u32::from(what >> 6),
             sequence,
