@@ -59,7 +59,7 @@ async function stats() {
   for (const { case: kind, value } of camera ? await statsOf(camera.track) : []) {
     if (kind === "outboundRtp") met.sent = value.outbound.framesSent;
   }
-  for (const { identity, source, track } of videos) {
+  for (const { identity, source, track } of [...videos]) {
     for (const { case: kind, value } of await statsOf(track)) {
       if (kind !== "inboundRtp") continue;
       met[source === "camera" ? "frames" : "screens"][identity] = value.inbound.framesDecoded;

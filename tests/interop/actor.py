@@ -62,7 +62,7 @@ class Actor:
     async def stats(self):
         """What was sent and decoded; an SDK's own stream of frames leaves some out when its reader is late."""
         met = {"sent": 0, "frames": {}, "screens": {}, "freezes": {}, "heard": self.heard}
-        for (identity, source), track in self.videos.items():
+        for (identity, source), track in list(self.videos.items()):
             for stats in await track.get_stats():
                 if stats.WhichOneof("stats") == "inbound_rtp":
                     inbound = stats.inbound_rtp.inbound
