@@ -125,16 +125,22 @@ async def measure(actors):
     await everybody(actors, "frames", FPS * 5, FPS)
     await asyncio.sleep(1)
     before = await asyncio.gather(*map(stats_at, actors))
-    await everybody(actors, "frames", FPS * SECONDS, FPS)
+    await everybody(actors, "draw", FPS)
+    # The pause was one of the pictures' own: freezes count from here.
+    await asyncio.sleep(2)
+    moving = await everybody(actors, "stats")
+    await asyncio.sleep(SECONDS - 2)
+    still_moving = await everybody(actors, "stats")
+    await everybody(actors, "rest")
     await asyncio.sleep(1)
     after = await asyncio.gather(*map(stats_at, actors))
     sent = {actor.name: b["sent"] - a["sent"] for actor, (a, _), (b, _) in zip(actors, before, after)}
     box = next(iter(set(after[0][0]["frames"]) - set(sent)))
-    for actor, (a, began), (b, ended) in zip(actors, before, after):
+    for actor, (a, began), (b, ended), first, last in zip(actors, before, after, moving, still_moving):
         # The box never stops, so what it sent is known by the time only.
         sent[box] = round(BOX_FPS * (ended - began))
         for name in sorted(set(sent) - {actor.name}):
-            decoded, freezes = (b[what][name] - a[what][name] for what in ("frames", "freezes"))
+            decoded, freezes = b["frames"][name] - a["frames"][name], last["freezes"][name] - first["freezes"][name]
             yield actor.name, "box" if name == box else name, sent[name], decoded, freezes
 
 

@@ -37,11 +37,7 @@ pub fn h264(bytes: &[u8]) {
     }
 }
 
-/// Bytes of one packet in [`rtp`] before its payload.
-const HEAD_BYTES: usize = 8;
-
-/// How the layers come, then packets of one track in three layers, 16 bytes each: which layer and what is done before,
-/// how far sequence number, timestamp and clock go on, then the payload.
+/// How the layers come, then packets of one track in three layers, 16 bytes each ([`Packet`]).
 pub fn rtp(bytes: &[u8]) {
     let _ = (keyframe::h264(bytes), keyframe::vp8(bytes), keyframe::av1(bytes));
     let Some((layering, packets)) = bytes.split_first() else { return };
@@ -51,46 +47,60 @@ pub fn rtp(bytes: &[u8]) {
         route.subscribe(to, Wish::default());
     }
     let (mut now, mut sequence, mut timestamp) = (MediaTime::from_millis(1000), 70_000u64, 0u32);
-    for chunk in packets.chunks(2 * HEAD_BYTES) {
-        let [what, gap, back, ticks_high, ticks_low, ms, ids, wish, payload @ ..] = chunk else { return };
+    for chunk in packets.chunks(16) {
+        let [what, gap, back, ticks, ms, ids, wish, _, payload @ ..] = chunk else { return };
+        let packet = Packet { what: *what, gap: *gap, ids: *ids, payload };
         now = now + Duration::from_millis(u64::from(*ms) * 8);
         // As the library does it: extended, never below zero.
         sequence = sequence.saturating_add(u64::from(*gap)).saturating_sub(u64::from(*back));
-        timestamp = timestamp.wrapping_add(u32::from_be_bytes([*ticks_high, *ticks_low, 0, *ticks_low]));
-        let wanted = Wish {
-            disabled: wish & 1 == 1,
-            size: (wish & 2 == 2).then(|| Size::new(u32::from(*wish) * 10, u32::from(*ids) * 10)),
-            quality: Layer::ALL[usize::from(*wish >> 2) % 3],
-        };
+        timestamp = timestamp.wrapping_add(u32::from_be_bytes([*ticks, *ms, 0, *ticks]));
         if let Some(subscriber) = route.subscriber_mut(|to| *to == wish % 3) {
-            (subscriber.wish, subscriber.ready) = (wanted, what & 0x10 == 0);
-            subscriber.ceiling = Layer::ALL[usize::from(*ids) % 3];
+            subscriber.wish = Wish {
+                disabled: wish & 1 == 1,
+                size: (wish & 2 == 2).then(|| Size::new(u32::from(*wish) * 10, u32::from(*ids) * 10)),
+                quality: Layer::ALL[usize::from(*wish >> 2) % 3],
+            };
+            (subscriber.ready, subscriber.ceiling) = (what & 0x10 == 0, Layer::ALL[usize::from(*ids) % 3]);
         }
-        let picture = PictureIds { picture: u16::from(*ids) << 7, base_layer: *ids, key: ids & 0x1f };
-        let wall = Duration::from_millis(u64::from(*gap) << 40);
+        route.forward(&packet.incoming(layering, sequence, timestamp, now), |_, _| {});
+        route.keyframe_needed(|to| to % 2 == what % 2);
+        route.refresh(now);
+        let _ = (route.take_keyframe_requests(now), route.dynacast(now));
+        if what & 4 == 4 {
+            route.interrupt();
+        }
+    }
+}
+
+/// One packet of [`rtp`]: its first byte says what it has, the others how far everything goes on; then its payload.
+struct Packet<'a> {
+    what: u8,
+    gap: u8,
+    ids: u8,
+    payload: &'a [u8],
+}
+
+impl Packet<'_> {
+    fn incoming(&self, layering: Layering, sequence: u64, timestamp: u32, arrival: MediaTime) -> Incoming {
+        let Packet { what, gap, ids, payload } = *self;
+        let picture = PictureIds { picture: u16::from(ids) << 7, base_layer: ids, key: ids & 0x1f };
+        let wall = Duration::from_millis(u64::from(gap) << 40);
         let descriptor = vp9::Descriptor::parse(payload);
         let spatial = Spatial {
             begins_picture: descriptor.is_some_and(|descriptor| descriptor.begins_picture()),
             ends_layer: descriptor.is_some_and(|descriptor| descriptor.ends),
         };
-        let incoming = Incoming {
+        Incoming {
+            layer: Layer::ALL[usize::from(what) % 3],
             spatial: (layering == Layering::Spatial).then_some(spatial),
-            layer: Layer::ALL[usize::from(*what) % 3],
             ssrc: u32::from(what >> 6),
             sequence,
             timestamp,
             bytes: payload.len(),
             picture: (what & 8 == 8).then_some(picture),
             keyframe: keyframe::h264(payload) || keyframe::vp8(payload),
-            report: (what & 0x20 == 0x20).then_some(SenderReport { wall, timestamp: u32::from(*gap) << 24 }),
-            arrival: now,
-        };
-        route.forward(&incoming, |_, _| {});
-        route.keyframe_needed(|to| to % 2 == what % 2);
-        route.refresh(now);
-        let _ = (route.take_keyframe_requests(now), route.dynacast(now));
-        if what & 4 == 4 {
-            route.interrupt();
+            report: (what & 0x20 == 0x20).then_some(SenderReport { wall, timestamp: u32::from(gap) << 24 }),
+            arrival,
         }
     }
 }

@@ -10,7 +10,7 @@ try {
   await page.evaluate(() => {
     const { RoomEvent } = LivekitClient;
     const texts = [], muted = new Set(), left = [];
-    let reason = null, canvas, camera;
+    let reason = null, canvas, camera, drawing = false;
     room.on(RoomEvent.DataReceived, (data) => texts.push(new TextDecoder().decode(data)));
     room.on(RoomEvent.TrackMuted, (publication, participant) => muted.add(participant.identity));
     room.on(RoomEvent.ParticipantDisconnected, (participant) => left.push(participant.identity));
@@ -33,10 +33,10 @@ try {
           `${local.identity} greets ${call.callerIdentity}: ${call.payload}`);
         return null;
       },
-      async frames(count, fps = 10) {
+      async frames(count, fps = 10, goesOn = () => true) {
         const context = canvas.getContext("2d");
         const { width, height } = canvas;
-        for (let n = 0; n < count; n++) {
+        for (let n = 0; n < count && goesOn(); n++) {
           context.fillStyle = `rgb(${(n * 3) % 256} 128 ${255 - (n * 3) % 256})`;
           context.fillRect(0, 0, width, height);
           context.fillStyle = "white";
@@ -44,6 +44,15 @@ try {
           camera.requestFrame();
           await new Promise((wake) => setTimeout(wake, 1000 / fps));
         }
+        return null;
+      },
+      async draw(fps) {
+        drawing = true;
+        words.frames(Infinity, fps, () => drawing);
+        return null;
+      },
+      async rest() {
+        drawing = false;
         return null;
       },
       share: () => local.setScreenShareEnabled(true, {}, h264).then(() => null),

@@ -19,7 +19,7 @@ const sleep = (ms) => new Promise((wake) => setTimeout(wake, ms));
 const room = new rtc.Room();
 const seen = { data: [], muted: new Set(), left: [], reason: null };
 const videos = [], heard = {};
-let camera, screen, talking = true;
+let camera, screen, drawing = false, talking = true;
 
 // A video track whose pictures are drawn when they are asked for.
 class Pictures {
@@ -113,6 +113,15 @@ const words = {
     return null;
   },
   frames: (count, fps = 10) => camera.draw(count, fps).then(() => null),
+  async draw(fps) {
+    drawing = true;
+    camera.draw(Infinity, fps, () => drawing).catch(() => {});
+    return null;
+  },
+  async rest() {
+    drawing = false;
+    return null;
+  },
   async share() {
     const pictures = new Pictures("screen", 320, 180);
     await pictures.publish(TrackSource.SOURCE_SCREENSHARE);

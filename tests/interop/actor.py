@@ -1,8 +1,8 @@
 """One participant of the unmodified Python SDK that does what it is told.
 
 usage: actor.py URL TOKEN; each line of input is a JSON array of a word and what belongs to it, each line of output the
-answer as a JSON object. The words: publish [WIDTH HEIGHT], frames COUNT [FPS], share, unshare, stats, say TEXT,
-call IDENTITY, mute, seen, quit. What may not be published is answered with what the SDK says, {"refused": …}.
+answer as a JSON object. The words: publish [WIDTH HEIGHT], frames COUNT [FPS], draw FPS, rest, share, unshare,
+stats, say TEXT, call IDENTITY, mute, seen, quit. What may not be published is answered with what the SDK says, {"refused": …}.
 """
 
 import asyncio
@@ -117,6 +117,12 @@ class Actor:
         local = self.room.local_participant
         if word in ("publish", "share", "unshare", "stats"):
             return await getattr(self, word)(*what)
+        if word == "draw":
+            self.drawing = asyncio.ensure_future(self.camera.draw(1_000_000, *what))
+            return None
+        if word == "rest":
+            self.drawing.cancel()
+            return None
         if word == "frames":
             count, fps = (*what, 10)[:2]
             return await self.camera.draw(count, fps)
