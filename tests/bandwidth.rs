@@ -129,8 +129,9 @@ async fn of_many_voices_the_loudest_five_are_sent() {
     let mut talkers = Vec::new();
     for (index, level) in [90, 90, 30, 90, 25, 28, 90, 20].into_iter().enumerate() {
         let token = server.token("hall", &format!("talker-{index}"));
-        talkers
-            .push(Client::join(&server.ws_url(), &token, Doing { audio: Some(level), ..Doing::default() }).await);
+        talkers.push(
+            Client::join(&server.ws_url(), &token, Doing { audio: Some(level), ..Doing::default() }).await,
+        );
     }
     let listener = Client::join(&server.ws_url(), &server.token("hall", "listener"), Doing::default()).await;
     let heard = || listener.seen.lock().expect("seen").audio_by_ssrc.clone();

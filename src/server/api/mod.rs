@@ -12,9 +12,9 @@ mod guard;
 mod rest;
 mod room_service;
 #[cfg(test)]
-mod tests;
-#[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 mod twirp;
 mod whip;
 
