@@ -1,9 +1,11 @@
 //! How good each participant's connection is, as LiveKit tells its clients.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use livekit_protocol as proto;
 use proto::signal_response::Message as Response;
+use str0m::media::{Mid, Rid};
 use str0m::stats::{MediaEgressStats, MediaIngressStats};
 
 use super::Engine;
@@ -22,12 +24,32 @@ pub(super) struct ConnectionQuality {
     /// The worst since the last judgement.
     observed: Observed,
     judged: Option<Instant>,
+    /// Packets of each stream, sent and received, when its figures last came.
+    packets: HashMap<(Way, Mid, Option<Rid>), u64>,
+}
+
+/// Seen from the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Way {
+    In,
+    Out,
+}
+
+impl ConnectionQuality {
+    /// Whether a stream has moved since its last figures; those of one that stands still (muted, or a layer that nobody
+    /// wants) are what they were when it stopped, for as long as it stands.
+    fn moves(&mut self, way: Way, mid: Mid, rid: Option<Rid>, packets: u64) -> bool {
+        self.packets.insert((way, mid, rid), packets) != Some(packets)
+    }
 }
 
 impl Engine {
     /// Figures of a stream that a subscriber gets.
     pub(super) fn sent_well(&mut self, key: MemberKey, stats: &MediaEgressStats) {
         let Some(member) = self.members.get_mut(&key) else { return };
+        if !member.quality.moves(Way::Out, stats.mid, stats.rid, stats.packets) {
+            return;
+        }
         let observed = &mut member.quality.observed;
         observed.loss = observed.loss.max(stats.loss.unwrap_or_default());
         observed.round_trip = observed.round_trip.max(stats.rtt.unwrap_or_default());
@@ -39,6 +61,9 @@ impl Engine {
     /// Figures of a stream that a publisher sends.
     pub(super) fn came_well(&mut self, key: MemberKey, stats: &MediaIngressStats) {
         let Some(member) = self.members.get_mut(&key) else { return };
+        if !member.quality.moves(Way::In, stats.mid, stats.rid, stats.packets) {
+            return;
+        }
         let track = self.tracks.values().find(|track| track.publisher == key && track.mid == stats.mid);
         let rate = track.map_or(ClockRate::VIDEO, |track| track.route.rate());
         let jitter = Duration::from_secs_f64(f64::from(stats.jitter) / f64::from(rate.hz()));
@@ -107,4 +132,19 @@ fn info(sid: &str, quality: Quality) -> proto::ConnectionQualityInfo {
         Quality::Excellent => (proto::ConnectionQuality::Excellent, 4.5),
     };
     proto::ConnectionQualityInfo { participant_sid: sid.to_owned(), quality: quality as i32, score }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_of_a_stream_that_stands_still_are_old() {
+        let (mut quality, mid) = (ConnectionQuality::default(), Mid::from("0"));
+        assert!(quality.moves(Way::In, mid, None, 10), "the first ones");
+        assert!(!quality.moves(Way::In, mid, None, 10));
+        assert!(quality.moves(Way::Out, mid, None, 10), "another connection's");
+        assert!(quality.moves(Way::In, mid, Some(Rid::from("q")), 10), "another layer's");
+        assert!(quality.moves(Way::In, mid, None, 11));
+    }
 }
