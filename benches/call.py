@@ -22,31 +22,10 @@ from pathlib import Path
 import numpy as np
 from livekit import api, rtc
 
+from box_config import CONFIG
+
 ROOMD, SOURCE, SECONDS = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 STARTS, WINDOWS = 20, ("call", "call_and_recording") * 2
-CONFIG = """
-[box]
-state_dir = "{dir}/state"
-name = "bench"
-[control]
-socket = "{dir}/control.sock"
-[camera]
-source = "{source}"
-[microphone]
-source = "{source}"
-[speaker]
-sink = "file:{dir}/speaker.wav"
-[server]
-listen = "127.0.0.1:{port}"
-listen_tls = ""
-rtc_udp = 0
-rtc_tcp = 0
-node_ip = "127.0.0.1"
-[room]
-name = "lobby"
-[recording]
-min_free = "1MiB"
-"""
 
 
 def crc16(data):

@@ -18,31 +18,12 @@ from pathlib import Path
 
 from livekit import api
 
+from box_config import CONFIG
+
 ROOMD, SECONDS = Path(sys.argv[1]), int(sys.argv[2])
 WIDTH, HEIGHT, FPS = map(int, sys.argv[3:6] or (640, 360, 15))
 TESTS = Path(__file__).resolve().parent.parent / "tests"
 BOX_FPS, SHARE = 30, 0.98
-CONFIG = """
-[box]
-state_dir = "{dir}/state"
-name = "box"
-[control]
-socket = "{dir}/control.sock"
-[camera]
-source = "test"
-[microphone]
-source = "test"
-[speaker]
-sink = "file:{dir}/speaker.wav"
-[server]
-listen = "127.0.0.1:{port}"
-listen_tls = ""
-rtc_udp = 0
-rtc_tcp = 0
-node_ip = "127.0.0.1"
-[room]
-name = "lobby"
-"""
 
 
 class Actor:
@@ -147,7 +128,7 @@ async def measure(actors):
 async def main():
     with tempfile.TemporaryDirectory() as name:
         folder, port = Path(name), free_port()
-        (folder / "roomd.toml").write_text(CONFIG.format(dir=name, port=port))
+        (folder / "roomd.toml").write_text(CONFIG.format(dir=name, source="test", port=port))
         with (folder / "roomd.log").open("w") as log:
             box = await asyncio.create_subprocess_exec(ROOMD, "run", "--config", folder / "roomd.toml", stderr=log)
         actors = [
