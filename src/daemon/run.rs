@@ -339,12 +339,7 @@ fn links(serving: Option<&Serving>) -> local::Links {
 }
 
 /// The MQTT bridge under supervision.
-fn bridge(
-    config: mqtt::Config,
-    control: ControlHandle,
-    feeds: mqtt::Feeds,
-    board: &Board,
-) -> Subsystem {
+fn bridge(config: mqtt::Config, control: ControlHandle, feeds: mqtt::Feeds, board: &Board) -> Subsystem {
     let status = watch::Sender::new(mqtt::BridgeStatus::default());
     let run =
         move |shutdown| mqtt::run(config.clone(), control.clone(), feeds.clone(), status.clone(), shutdown);
