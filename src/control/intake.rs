@@ -173,7 +173,7 @@ impl<T> Intake<T> {
             None => (None, asker),
             Some(identity) => match self.admit(command, identity, asker, now) {
                 Ok(admitted) => admitted,
-                Err(taken) => return taken,
+                Err(taken) => return *taken,
             },
         };
         let verdict = self.queue.decide(command, origin, new_id);
@@ -199,20 +199,20 @@ impl<T> Intake<T> {
         identity: Identity,
         asker: T,
         now: Instant,
-    ) -> Result<(Option<Identity>, T), Taken<T>> {
-        let refuse = |asker, code, message: &str| {
-            Err(Taken::Answer(say(asker, Reply::refused(code, format!("{message}; not run")))))
-        };
+    ) -> Result<(Option<Identity>, T), Box<Taken<T>>> {
+        let answer = |asker, reply| Err(Box::new(Taken::Answer(say(asker, reply))));
+        let refuse =
+            |asker, code, message: &str| answer(asker, Reply::refused(code, format!("{message}; not run")));
         let remembered = !command.changes_nothing();
         let asker = match remembered {
             false => asker,
             true => match self.duplicates.seen(&identity, asker, now) {
                 Seen::New(asker) => asker,
-                Seen::Running => return Err(Taken::Wait),
-                Seen::Answered(asker, reply) => return Err(Taken::Answer(say(asker, reply))),
+                Seen::Running => return Err(Box::new(Taken::Wait)),
+                Seen::Answered(asker, reply) => return answer(asker, reply),
                 Seen::Crowded(asker) => {
                     let reply = Reply::refused(Code::Busy, "enough wait for its reply already");
-                    return Err(Taken::Answer(say(asker, reply)));
+                    return answer(asker, reply);
                 }
                 Seen::Full(asker) => return refuse(asker, Code::Busy, "too many commands are remembered"),
             },

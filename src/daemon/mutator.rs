@@ -198,9 +198,8 @@ impl Mutator {
             tokio::spawn(async move {
                 let writing = move || store.answer_command(&key, &json);
                 // It has happened, so it is said all the same; after a crash it is `unknown`, or found out.
-                match tokio::task::spawn_blocking(writing).await {
-                    Ok(Err(error)) => warn!(%error, "the reply to a command could not be kept"),
-                    Ok(Ok(())) | Err(_) => {}
+                if let Ok(Err(error)) = tokio::task::spawn_blocking(writing).await {
+                    warn!(%error, "the reply to a command could not be kept");
                 }
                 tell(askers, &reply);
             });

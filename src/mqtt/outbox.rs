@@ -1,4 +1,4 @@
-//! Replies on their way out: kept until the broker has them, across reconnects. Pure.
+//! What is on its way out and must arrive: kept until the broker has it, across reconnects. Pure.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -6,11 +6,7 @@ use std::time::{Duration, Instant};
 use super::link::Publication;
 use crate::control::dedupe::Key;
 
-/// Replies kept. When it is full the oldest is dropped (and counted): its asker has waited longest, and a
-/// repeated command is answered again from the duplicates' cache.
-const CAPACITY: usize = 64;
-
-/// Replies handed to the connection and not acknowledged by the broker.
+/// Publications of one outbox handed to the connection and not acknowledged by the broker.
 const IN_FLIGHT: usize = 16;
 
 #[derive(Debug)]
@@ -21,9 +17,10 @@ struct Kept {
     command: Option<Key>,
 }
 
-/// The replies.
-#[derive(Debug, Default)]
+/// Publications of one kind.
+#[derive(Debug)]
 pub(super) struct Outbox {
+    capacity: usize,
     waiting: VecDeque<(u64, Kept)>,
     in_flight: BTreeMap<u64, Kept>,
     last_id: u64,
@@ -34,7 +31,13 @@ pub(super) struct Outbox {
 }
 
 impl Outbox {
-    /// Takes a reply that is worth sending for `lifetime` from `now` on. `command`: told by
+    /// Keeps at most `capacity`. When it is full the oldest that waits is dropped, and counted.
+    pub(super) fn new(capacity: usize) -> Self {
+        let (waiting, in_flight, settled) = Default::default();
+        Outbox { capacity, waiting, in_flight, last_id: 0, settled, dropped: 0 }
+    }
+
+    /// Takes a publication that is worth sending for `lifetime` from `now` on. `command`: told by
     /// [`Outbox::take_settled`] once there is no more to be done for it.
     pub(super) fn push(
         &mut self,
@@ -43,7 +46,7 @@ impl Outbox {
         now: Instant,
         lifetime: Duration,
     ) {
-        if self.waiting.len() + self.in_flight.len() >= CAPACITY
+        if self.waiting.len() + self.in_flight.len() >= self.capacity
             && let Some((_, oldest)) = self.waiting.pop_front()
         {
             self.dropped += 1;
@@ -53,7 +56,8 @@ impl Outbox {
         self.waiting.push_back((self.last_id, Kept { publication, until: now + lifetime, command }));
     }
 
-    /// The next reply to send, with the name for [`Outbox::taken`]; it counts as on its way from now on.
+    /// The next one to send, with the name for [`Outbox::taken`] and what is left of its lifetime as its expiry; it
+    /// counts as on its way from now on.
     pub(super) fn next(&mut self, now: Instant) -> Option<(u64, Publication)> {
         while let Some((_, stale)) = self.waiting.pop_front_if(|(_, kept)| kept.until <= now) {
             self.dropped += 1;
@@ -63,7 +67,8 @@ impl Outbox {
             return None;
         }
         let (id, kept) = self.waiting.pop_front()?;
-        let publication = kept.publication.clone();
+        let left = kept.until.saturating_duration_since(now).as_secs_f64().ceil();
+        let publication = Publication { expiry_s: Some(left as u32), ..kept.publication.clone() };
         self.in_flight.insert(id, kept);
         Some((id, publication))
     }
@@ -110,6 +115,7 @@ mod tests {
     use super::*;
     use crate::base::clock;
 
+    const CAPACITY: usize = 64;
     const LONG: Duration = Duration::from_secs(60);
 
     fn reply(n: usize) -> Publication {
@@ -126,7 +132,7 @@ mod tests {
 
     #[test]
     fn what_was_not_acknowledged_is_sent_again_in_order_after_a_reconnect() {
-        let (mut outbox, now) = (Outbox::default(), clock::now());
+        let (mut outbox, now) = (Outbox::new(CAPACITY), clock::now());
         for n in 0..4 {
             outbox.push(reply(n), Some(key(n)), now, LONG);
         }
@@ -143,7 +149,7 @@ mod tests {
 
     #[test]
     fn a_full_box_drops_the_oldest_and_a_stale_reply_is_not_sent() {
-        let (mut outbox, now) = (Outbox::default(), clock::now());
+        let (mut outbox, now) = (Outbox::new(CAPACITY), clock::now());
         for n in 0..CAPACITY + 2 {
             outbox.push(reply(n), Some(key(n)), now, LONG);
         }
@@ -155,7 +161,7 @@ mod tests {
 
     #[test]
     fn only_so_many_are_on_their_way_and_one_put_back_is_next() {
-        let (mut outbox, now) = (Outbox::default(), clock::now());
+        let (mut outbox, now) = (Outbox::new(CAPACITY), clock::now());
         for n in 0..IN_FLIGHT + 1 {
             outbox.push(reply(n), Some(key(n)), now, LONG);
         }
