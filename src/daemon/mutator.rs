@@ -156,6 +156,10 @@ impl Mutator {
             Taken::Wait => {}
             Taken::Keep(pending) => match self.keep(&pending).await {
                 Ok(()) => {
+                    if let Some(identity) = pending.identity() {
+                        let correlation = String::from_utf8_lossy(&identity.key.correlation).into_owned();
+                        info!(command = pending.name(), correlation, "taken on");
+                    }
                     let answers = self.intake.kept(*pending);
                     self.answer(answers);
                 }

@@ -20,13 +20,17 @@ mod inbound;
 mod link;
 mod outbox;
 mod publisher;
+mod retry;
 mod rumqtt;
 mod session;
 mod tls;
+mod token;
 mod watchdog;
 
 #[cfg(any(test, fuzzing))]
 pub(crate) use admit::judge_any as judge;
+#[cfg(any(test, fuzzing))]
+pub(crate) use token::life_of_any as token_life;
 pub use bridge::{BridgeStatus, Connection, run};
 pub use client::Requester;
 pub use config::{Access, Config, Endpoint};

@@ -4,6 +4,7 @@
 
 mod arriving;
 mod bad_datagrams;
+mod badlink;
 mod bad_signalling;
 mod bad_tokens;
 mod broker;
@@ -23,6 +24,7 @@ mod manager;
 mod mqtt;
 mod network;
 mod nginx;
+mod once;
 mod page;
 mod pair;
 mod parts;
