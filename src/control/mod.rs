@@ -5,6 +5,7 @@ mod command;
 pub mod dedupe;
 pub mod describe;
 mod desired;
+pub mod event;
 mod handle;
 mod lane;
 pub mod live;
