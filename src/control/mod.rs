@@ -9,9 +9,11 @@ pub mod event;
 mod handle;
 mod lane;
 pub mod live;
+pub mod plain;
 pub mod queue;
 mod reply;
 mod state;
+pub mod telemetry;
 pub mod topics;
 
 pub use command::{Command, CommandError, MicrophoneSet, RecordingSet, RecordingSource, RoomJoin};

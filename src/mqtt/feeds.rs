@@ -124,11 +124,28 @@ impl Documents {
                 outcome = Err(TooMany);
                 return false;
             }
-            let version = 1 + kept.values().map(|content| content.version).max().unwrap_or(0);
+            let version = next_version(kept);
             kept.insert(place, Content { document, version });
             true
         });
         outcome
+    }
+
+    /// What stands at `place` is published once more.
+    pub fn again(&self, place: Place) {
+        self.0.send_if_modified(|kept| {
+            let version = next_version(kept);
+            let content = kept.get_mut(&place);
+            content.is_some_and(|content| {
+                content.version = version;
+                true
+            })
+        });
+    }
+
+    /// Whether something stands at `place`, or is still to be removed there.
+    pub fn holds(&self, place: &Place) -> bool {
+        self.0.borrow().contains_key(place)
     }
 
     /// What is kept now.
@@ -158,6 +175,10 @@ impl Documents {
     pub(super) fn subscribe(&self) -> watch::Receiver<BTreeMap<Place, Content>> {
         self.0.subscribe()
     }
+}
+
+fn next_version(kept: &BTreeMap<Place, Content>) -> u64 {
+    1 + kept.values().map(|content| content.version).max().unwrap_or(0)
 }
 
 /// Events on their way to the broker. Cheap to clone, all clones are one.
