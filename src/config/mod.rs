@@ -13,6 +13,7 @@ mod settings;
 pub(crate) use layers::check;
 pub use layers::{Environment, load};
 pub use problem::{ConfigError, Problem};
+pub(crate) use resolve::STATE_DIR;
 pub use settings::{
     AudioSettings, BoxSettings, CameraSettings, ControlSettings, LiveDestinationSettings, LiveSettings,
     LogSettings, MqttSettings, RecordingSettings, RoomSettings, RoomToken, ServerSettings, Settings,

@@ -13,7 +13,7 @@ use crate::control::live::{LiveUrl, MAX_OUTPUTS};
 use crate::playback::Sink;
 use crate::server::report::WebhookUrl;
 
-pub(super) const STATE_DIR: &str = "/var/lib/roomd";
+pub(crate) const STATE_DIR: &str = "/var/lib/roomd";
 
 /// Keys of the contract that later versions act upon.
 const LATER: [(&str, &str); 7] = [

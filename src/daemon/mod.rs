@@ -25,7 +25,7 @@ mod telemetry;
 mod watchdog;
 
 pub use devices::Devices;
-pub use identity::IdentityError;
+pub use identity::{IdentityError, box_id};
 pub use logging::LoggingError;
 pub use reload::Read;
 pub use run::{DaemonError, run};

@@ -15,6 +15,7 @@ mod film;
 mod gate;
 mod guest;
 mod http;
+mod lab;
 mod lan;
 mod live;
 mod live_servers;
