@@ -105,7 +105,8 @@ fn spread<'a>(group: Option<&str>, payload: &'a [u8]) -> Result<(Duration, Cow<'
     let Some(value) = parameters.remove("spread_s") else { return Ok(whole) };
     let seconds =
         value.as_f64().filter(|seconds| (0.0..=MAX_SPREAD_S).contains(seconds)).ok_or_else(|| {
-            let message = format!("spread_s {value:.64}: a number from 0 to {MAX_SPREAD_S}");
+            let given: String = value.to_string().chars().take(64).collect();
+            let message = format!("spread_s {given}: a number from 0 to {MAX_SPREAD_S}");
             Reply::refused(Code::BadRequest, message)
         })?;
     let rest = serde_json::Value::Object(parameters).to_string().into_bytes();

@@ -9,7 +9,6 @@ use crate::gate;
 use crate::nginx::Nginx;
 use crate::roomd::Roomd;
 
-
 /// A box with pictures and sound that Home Assistant is told of, and its id.
 fn automated(broker: &Broker, more: &str) -> (Roomd, String) {
     let config = format!("{}home_assistant = true\n{SOURCES}{more}", broker.config());
@@ -18,7 +17,8 @@ fn automated(broker: &Broker, more: &str) -> (Roomd, String) {
     (roomd, id)
 }
 
-const SOURCES: &str = "[camera]\nsource = \"test\"\nsize = \"320x180\"\nfps = 10\n[microphone]\nsource = \"test\"\n";
+const SOURCES: &str =
+    "[camera]\nsource = \"test\"\nsize = \"320x180\"\nfps = 10\n[microphone]\nsource = \"test\"\n";
 
 fn events(ear: &Ear) -> Vec<String> {
     let heard = ear.heard().into_iter();
@@ -69,12 +69,22 @@ fn home_assistant_sees_the_box_and_sets_it_and_the_fleet_hears_what_happens() {
     }
     set("record", "OFF");
     let stopped = ear.wait("event/recording_stopped", |_| true);
-    assert_eq!((&stopped["data"]["id"], &stopped["data"]["file"]), (&started["data"]["id"], &started["data"]["file"]));
-    assert!(std::path::Path::new(stopped["data"]["file"].as_str().unwrap_or_default()).is_file(), "{stopped}");
+    assert_eq!(
+        (&stopped["data"]["id"], &stopped["data"]["file"]),
+        (&started["data"]["id"], &started["data"]["file"])
+    );
+    assert!(
+        std::path::Path::new(stopped["data"]["file"].as_str().unwrap_or_default()).is_file(),
+        "{stopped}"
+    );
     set("room", "");
     ear.wait("event/room_left", |_| true);
     let state = roomd.state();
-    assert_eq!((&state["microphone"]["muted"], &state["live"]["on"]), (&json!(true), &json!(false)), "{state}");
+    assert_eq!(
+        (&state["microphone"]["muted"], &state["live"]["on"]),
+        (&json!(true), &json!(false)),
+        "{state}"
+    );
 
     let (_, dir) = roomd.stop();
     ear.wait("status", |status| status["state"] == "offline");
@@ -106,7 +116,9 @@ fn a_destination_that_goes_and_comes_back_and_a_room_that_is_lost_are_told_once(
     roomd.ctl(&["live", "on", "--output", &url, "--key-file", &key]);
     let started = ear.wait("event/live_started", |_| true);
     assert_eq!(started["data"]["url"], url.as_str());
-    ear.wait("tele/media", |media| media["destinations"][0]["bitrate_bps"].as_u64().is_some_and(|bps| bps > 0));
+    ear.wait("tele/media", |media| {
+        media["destinations"][0]["bitrate_bps"].as_u64().is_some_and(|bps| bps > 0)
+    });
     nginx.kill();
     ear.wait("event/live_stalled", |event| event["data"]["url"] == url.as_str());
     nginx.launch();
