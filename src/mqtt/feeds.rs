@@ -158,11 +158,13 @@ impl Documents {
         self.0.borrow().get(place).cloned()
     }
 
-    /// The broker has the newest of `place`: true when that was its removal, which is forgotten.
-    pub(super) fn removed(&self, place: &Place) -> bool {
+    /// The broker has `version` of `place`: true when that was its removal, which is forgotten unless something newer
+    /// stands there.
+    pub(super) fn removed(&self, place: &Place, version: u64) -> bool {
         let mut removed = false;
         self.0.send_if_modified(|kept| {
-            if kept.get(place).is_some_and(|content| content.document.is_none()) {
+            let removal = |content: &Content| content.document.is_none() && content.version == version;
+            if kept.get(place).is_some_and(removal) {
                 kept.remove(place);
                 removed = true;
             }
@@ -287,12 +289,13 @@ mod tests {
         changes.mark_unchanged();
         documents.set(job(), json!({"status": "queued"})).unwrap();
         assert!(!changes.has_changed().unwrap());
-        documents.removed(&job());
-        assert!(documents.at(&job()).is_some(), "a document that stands is not forgotten");
+        let standing = documents.at(&job()).unwrap().version;
+        assert!(!documents.removed(&job(), standing), "a document that stands is not forgotten");
         documents.clear(job()).unwrap();
+        assert!(!documents.removed(&job(), standing), "the broker has only what stood there before");
         assert!(changes.has_changed().unwrap());
         assert_eq!(documents.at(&job()).unwrap().document, None);
-        documents.removed(&job());
+        assert!(documents.removed(&job(), standing + 1));
         assert_eq!(documents.at(&job()), None);
     }
 
