@@ -16,9 +16,8 @@ use crate::server::report::WebhookUrl;
 pub(crate) const STATE_DIR: &str = "/var/lib/roomd";
 
 /// Keys of the contract that later versions act upon.
-const LATER: [(&str, &str); 8] = [
+const LATER: [(&str, &str); 7] = [
     ("control", "cpu_budget"),
-    ("mqtt", "home_assistant"),
     ("recording", "max_total"),
     ("recording", "max_age"),
     ("recording", "upload_url"),
@@ -272,6 +271,7 @@ fn mqtt(reader: &mut Reader, credentials: Option<&Path>) -> Option<MqttSettings>
         client_cert: both(reader, "mqtt", cert, key),
         issuers: reader.list("mqtt", "issuers").unwrap_or_default(),
         reconnect_spread_s: reader.number("mqtt", "reconnect_spread_s", 1..=600, 20) as u32,
+        home_assistant: reader.flag("mqtt", "home_assistant", false),
     };
     (!settings.url.is_empty()).then_some(settings)
 }

@@ -10,10 +10,12 @@ mod handle;
 pub mod intake;
 mod lane;
 pub mod live;
+pub mod plain;
 pub mod queue;
 pub mod rate;
 mod reply;
 mod state;
+pub mod telemetry;
 pub mod topics;
 
 pub use command::{Command, CommandError, MicrophoneSet, RecordingSet, RecordingSource, RoomJoin};

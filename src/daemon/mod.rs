@@ -1,6 +1,8 @@
 //! L4: the life of the process: build, run, supervise, stop.
 
+mod bridge;
 mod devices;
+mod home_assistant;
 mod identity;
 mod info;
 mod lanes;
@@ -20,6 +22,7 @@ mod settings;
 mod status;
 mod supervise;
 mod task;
+mod telemetry;
 mod watchdog;
 
 pub use devices::Devices;

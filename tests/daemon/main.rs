@@ -33,5 +33,6 @@ mod recording;
 mod room_page;
 mod roomd;
 mod service;
+mod tree;
 mod webhooks;
 mod world;

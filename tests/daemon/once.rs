@@ -93,7 +93,7 @@ impl Asker {
             let left = EXPIRY.saturating_sub(began.elapsed());
             assert!(!left.is_zero(), "{name} {correlation}: lost, without an answer after {EXPIRY:?}");
             // Every fifth is given twice at once.
-            let copies = if self.done.load(Ordering::SeqCst) % 5 == 0 { 2 } else { 1 };
+            let copies = if self.done.load(Ordering::SeqCst).is_multiple_of(5) { 2 } else { 1 };
             for _ in 0..copies {
                 self.publish(issuer, name, params, correlation, left).await;
             }
