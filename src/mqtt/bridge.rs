@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rand::RngExt;
 use serde::Serialize;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
