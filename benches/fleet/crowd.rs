@@ -48,7 +48,7 @@ pub async fn run() {
     online(&boxes).await;
     let times = connects.lock().unwrap().clone();
     let within = |from: &Instant| {
-        times.iter().filter(|at| (*from..*from + Duration::from_secs(1)).contains(at)).count()
+        times.iter().filter(|at| (*from..*from + Duration::from_secs(1)).contains(*at)).count()
     };
     println!(
         "broker killed, back after {} s: all {BOXES} online {:.1} s after its return, at most {} in any second",

@@ -1,6 +1,7 @@
 //! L4: the life of the process: build, run, supervise, stop.
 
 mod bridge;
+mod deeds;
 mod devices;
 mod home_assistant;
 mod identity;

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 use super::bridge::{Bridge, Parts};
+use super::deeds::Deeds;
 use super::identity::{self, IdentityError};
 use super::info::info;
 use super::lanes;
@@ -25,7 +26,7 @@ use super::settings;
 use super::supervise::Board;
 use super::task::Task;
 use super::watchdog::Supervisor;
-use crate::base::{clock, ids};
+use crate::base::{Shutdown, clock, ids};
 use crate::config::Settings;
 use crate::control::{ControlHandle, Desired, RoomJoin, StatePublisher};
 use crate::record;
@@ -105,7 +106,8 @@ async fn life(settings: Settings, read: Read, log: LogLevel) -> Result<(), Daemo
     let mut signals = Signals::listen()?;
     let mut manager = Manager::default();
     let in_force = settings.clone();
-    let (running, changeable) = Running::start(settings, log).await?;
+    let restart = Shutdown::new();
+    let (running, changeable) = Running::start(settings, log, &restart).await?;
     let mut reloader = Reloader::new(read, changeable, &in_force);
     running.health.set_ready(true);
     info!("ready");
@@ -114,6 +116,10 @@ async fn life(settings: Settings, read: Read, log: LogLevel) -> Result<(), Daemo
     loop {
         tokio::select! {
             () = supervisor.turn() => {}
+            () = restart.cancelled() => {
+                info!("stopping, to be started again");
+                break;
+            }
             signal = signals.next() => match signal {
                 Signal::Reload => supervisor.reload(&mut reloader),
                 Signal::Stop(name) => {
@@ -190,7 +196,11 @@ struct Running {
 impl Running {
     /// Opens everything, in this order: state on disk, producers, control, server, bridges, and then what was
     /// ordered before. Also gives what a reload may change.
-    async fn start(settings: Settings, log: LogLevel) -> Result<(Running, Changeable), DaemonError> {
+    async fn start(
+        settings: Settings,
+        log: LogLevel,
+        restart: &Shutdown,
+    ) -> Result<(Running, Changeable), DaemonError> {
         let state_dir = settings.device.state_dir.clone();
         let made = identity::box_id(&state_dir)?;
         let box_id = settings.device.id.clone().unwrap_or(made);
@@ -271,7 +281,15 @@ impl Running {
             voice: hub.sound.voice.clone(),
             box_id,
         };
-        let (mutator, outputs) = Mutator::new(changeable.policy.subscribe(), desired, store.clone(), orders);
+        let deeds = Deeds {
+            http: serving.as_ref().map(|serving| serving.http.clone()),
+            state: state.clone(),
+            mixer: hub.mixer.clone(),
+            restart: restart.clone(),
+            signs: Arc::default(),
+        };
+        let policy = changeable.policy.subscribe();
+        let (mutator, outputs) = Mutator::new(policy, desired, store.clone(), orders, deeds);
         let recordings =
             Recordings::new(changeable.recording.subscribe(), store, hub.stream.clone(), state.clone());
         let rooms = Rooms::new(changeable.room.subscribe(), hub.clone(), board, state.clone(), control);

@@ -9,6 +9,7 @@ mod bad_signalling;
 mod bad_tokens;
 mod broker;
 mod call;
+mod commands;
 mod ctl;
 mod disk;
 mod environment;
