@@ -1,8 +1,10 @@
 //! L4: configuration: files and environment in, typed and checked [`Settings`] out.
 //!
-//! Layers, last wins: defaults, `roomd.toml`, `roomd.d/*.toml` in order, the state directory's `conf.d/*.toml`,
-//! environment `ROOMD_<SECTION>__<KEY>`. Nothing is opened or changed before every problem was listed.
+//! Layers, last wins: defaults, `roomd.toml`, `roomd.d/*.toml` in order, the state directory's `conf.d/*.toml`, the
+//! fleet's desired configuration, environment `ROOMD_<SECTION>__<KEY>`. Nothing is opened or changed before every
+//! problem was listed.
 
+mod effective;
 mod layers;
 mod problem;
 mod reader;
@@ -10,9 +12,11 @@ mod resolve;
 mod settings;
 
 #[cfg(any(test, fuzzing))]
-pub(crate) use layers::check;
+pub(crate) use layers::{check, check_desired};
+pub use effective::{Effective, desired_schema};
 pub use layers::{Environment, load};
 pub use problem::{ConfigError, Problem};
+pub use reader::DESIRED;
 pub use settings::{
     AudioSettings, BoxSettings, CameraSettings, ControlSettings, LiveDestinationSettings, LiveSettings,
     LogSettings, MqttSettings, RecordingSettings, RoomSettings, RoomToken, ServerSettings, Settings,

@@ -7,7 +7,7 @@ fn load_text(text: &str, environment: &[(&str, &str)]) -> Result<Settings, Confi
     std::fs::write(&file, text).unwrap();
     let environment =
         environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    load(Some(&file), &Environment(environment))
+    load(Some(&file), &Environment(environment), None)
 }
 
 #[test]
@@ -101,7 +101,7 @@ fn later_directories_win_over_the_file_in_the_order_of_names() {
     std::fs::write(dir.path().join("roomd.d/2.toml"), "[box]\nname = \"c\"\nfleet = \"c\"").unwrap();
     std::fs::write(dir.path().join("roomd.d/1.toml"), "[box]\nname = \"b\"\nfleet = \"b\"").unwrap();
     std::fs::write(state.join("conf.d/1.toml"), "[box]\nfleet = \"d\"").unwrap();
-    let device = load(Some(&file), &Environment::default()).unwrap().device;
+    let device = load(Some(&file), &Environment::default(), None).unwrap().device;
     assert_eq!((device.id.as_deref(), device.name.as_str(), device.fleet.as_str()), (Some("a"), "c", "d"));
 }
 
@@ -129,7 +129,7 @@ fn destinations_are_read_and_what_is_wrong_with_them_is_said_without_showing_the
 #[test]
 fn a_file_that_is_missing_or_no_toml_is_said() {
     let ConfigError(problems) =
-        load(Some(Path::new("/nonexistent.toml")), &Environment::default()).unwrap_err();
+        load(Some(Path::new("/nonexistent.toml")), &Environment::default(), None).unwrap_err();
     assert!(problems[0].to_string().starts_with("/nonexistent.toml: cannot be read"));
     let ConfigError(problems) = load_text("[box", &[]).unwrap_err();
     assert!(problems[0].message.contains("is not TOML"));

@@ -2,10 +2,13 @@
 //! accepts, ignores or refuses it; one task changes the world; one numbered [`State`] document comes out.
 
 mod command;
+pub mod config_document;
 pub mod dedupe;
 pub mod describe;
 mod desired;
 mod handle;
+pub mod job;
+pub mod job_book;
 mod lane;
 pub mod live;
 pub mod queue;

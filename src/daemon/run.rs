@@ -1,6 +1,6 @@
 //! From settings to a running box, and back: everything is opened in order, and stopped in the reverse one.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -107,7 +107,7 @@ async fn life(settings: Settings, read: Read, log: LogLevel) -> Result<(), Daemo
     let mut manager = Manager::default();
     let in_force = settings.clone();
     let (running, changeable) = Running::start(settings, log).await?;
-    let mut reloader = Reloader::new(read, changeable, &in_force);
+    let reloader = Arc::new(Mutex::new(Reloader::new(read, changeable, &in_force, None)));
     running.health.set_ready(true);
     info!("ready");
     manager.ready();
@@ -116,7 +116,7 @@ async fn life(settings: Settings, read: Read, log: LogLevel) -> Result<(), Daemo
         tokio::select! {
             () = supervisor.turn() => {}
             signal = signals.next() => match signal {
-                Signal::Reload => supervisor.reload(&mut reloader),
+                Signal::Reload => supervisor.reload(&mut reloader.lock().unwrap_or_else(PoisonError::into_inner)),
                 Signal::Stop(name) => {
                     info!(signal = name, "stopping");
                     break;
@@ -255,6 +255,7 @@ impl Running {
         let changeable = Changeable {
             log,
             policy: watch::Sender::new(settings::policy(&settings)),
+            groups: watch::Sender::new(settings.control.groups.clone()),
             recording: watch::Sender::new(recording),
             issuers,
             destinations,

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rusqlite::Connection;
 
+mod jobs;
 mod recordings;
 mod reports;
 mod rooms;
@@ -74,6 +75,7 @@ const MIGRATIONS: &[&str] = &[
        next_ms INTEGER NOT NULL DEFAULT 0
      ) STRICT;
      CREATE INDEX webhook_lane ON webhook (url, room, number);",
+    "CREATE TABLE job (id TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;",
 ];
 
 /// The open database. Cheap to clone; all clones are one connection.
