@@ -4,6 +4,8 @@
 
 #[path = "mqtt_support/mod.rs"]
 mod support;
+#[path = "mqtt/tree.rs"]
+mod tree;
 
 use std::time::Duration;
 
@@ -344,7 +346,8 @@ async fn commands_are_run_in_the_order_in_which_they_came() {
 #[tokio::test]
 async fn commands_to_a_group_of_the_box_are_taken_too() {
     let broker = Broker::start().await;
-    let _box = TestBox::with(&broker, |config| config.groups = vec!["floor2".to_owned()]).await;
+    let testbox = TestBox::fed(&broker, |feeds| feeds.groups = watch::channel(vec!["floor2".to_owned()]).1);
+    testbox.until_online().await;
     let mut asker = Asker::connect(&broker).await;
     asker.publish("roomd/v1/default/g/floor2/cmd/ping", "", properties("g")).await;
     assert_eq!(asker.reply().await.0["id"], "g");

@@ -6,6 +6,7 @@ pub mod config_document;
 pub mod dedupe;
 pub mod describe;
 mod desired;
+pub mod event;
 mod handle;
 pub mod job;
 pub mod job_book;

@@ -50,6 +50,20 @@ pub struct Addressed<'a> {
     pub group: Option<&'a str>,
 }
 
+/// A message to the box that is no command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Incoming<'a> {
+    /// `config/desired`.
+    ConfigDesired,
+    /// `job/{id}`, with its id.
+    Job(&'a str),
+    /// `set/{name}`, with the name of what is set.
+    Set(&'a str),
+}
+
+/// Where Home Assistant says that it is online (its default).
+pub const HOME_ASSISTANT_STATUS: &str = "homeassistant/status";
+
 impl Topics {
     /// The topics of box `id` in `fleet`.
     ///
@@ -94,6 +108,31 @@ impl Topics {
         let (group, name) = groups.split_once("/cmd/")?;
         (!name.contains('/') && check_name("group", group).is_ok())
             .then_some(Addressed { name, group: Some(group) })
+    }
+
+    /// Which document or order without MQTT 5 a topic is; None: something else, or its name cannot be.
+    pub fn incoming<'a>(&self, topic: &'a str) -> Option<Incoming<'a>> {
+        let leaf = topic.strip_prefix(&self.root)?;
+        let named = |kind: &str| {
+            let name = leaf.strip_prefix(kind)?;
+            check_name("name", name).is_ok().then_some(name)
+        };
+        match leaf {
+            "config/desired" => Some(Incoming::ConfigDesired),
+            _ => named("job/").map(Incoming::Job).or_else(|| named("set/").map(Incoming::Set)),
+        }
+    }
+
+    /// Where Home Assistant looks for the description of this box.
+    pub fn home_assistant(&self) -> String {
+        // Home Assistant takes no dots there.
+        let id: String = self.box_id().chars().map(|c| if c == '.' { '_' } else { c }).collect();
+        format!("homeassistant/device/roomd_{id}/config")
+    }
+
+    /// The box's id.
+    pub fn box_id(&self) -> &str {
+        self.root.trim_end_matches('/').rsplit('/').next().unwrap_or_default()
     }
 
     /// Where a client of this fleet may let itself be answered.
@@ -157,6 +196,22 @@ mod tests {
         ] {
             assert_eq!(topics.addressed(other), None, "{other}");
         }
+    }
+
+    #[test]
+    fn documents_jobs_and_what_is_set_are_told_apart_and_their_names_are_checked() {
+        let topics = topics();
+        let incoming = |leaf: &str| topics.incoming(&topics.of_box(leaf)).map(|found| format!("{found:?}"));
+        assert_eq!(incoming("config/desired").as_deref(), Some("ConfigDesired"));
+        assert_eq!(incoming("job/update-7").as_deref(), Some("Job(\"update-7\")"));
+        assert_eq!(incoming("set/record").as_deref(), Some("Set(\"record\")"));
+        for other in ["job/", "job/a/status", "job/a b", "set/", "config/reported", "status", "cmd/ping", ""]
+        {
+            assert_eq!(incoming(other), None, "{other}");
+        }
+        assert_eq!(topics.incoming("roomd/v1/default/d/box2/config/desired"), None);
+        let dotted = Topics::new("default", "hall.1").unwrap();
+        assert_eq!(dotted.home_assistant(), "homeassistant/device/roomd_hall_1/config");
     }
 
     #[test]

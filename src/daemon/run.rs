@@ -35,7 +35,7 @@ use crate::{local, mqtt};
 /// Worker threads for everything that waits: sockets, timers, disks. The work itself has its own threads.
 const WORKERS: usize = 2;
 /// How long the broker may take to hear that the box goes offline.
-const MQTT_STOP: Duration = Duration::from_secs(4);
+const MQTT_STOP: Duration = Duration::from_secs(5);
 /// The exit code after a second signal: ended by SIGINT, as shells count.
 const EXIT_SECOND_SIGNAL: i32 = 130;
 
@@ -247,7 +247,7 @@ impl Running {
             Some(mqtt) => {
                 let (fleet, boot_id) = (&settings.device.fleet, ids::random(12));
                 let config = settings::mqtt(mqtt, fleet, &box_id, &boot_id, issuers.subscribe())?;
-                Some(bridge(config, control.clone(), info, &board))
+                Some(bridge(config, control.clone(), mqtt::Feeds::new(info), &board))
             }
         };
 
@@ -340,15 +340,10 @@ fn links(serving: Option<&Serving>) -> local::Links {
 }
 
 /// The MQTT bridge under supervision.
-fn bridge(
-    config: mqtt::Config,
-    control: ControlHandle,
-    info: watch::Receiver<serde_json::Value>,
-    board: &Board,
-) -> Subsystem {
+fn bridge(config: mqtt::Config, control: ControlHandle, feeds: mqtt::Feeds, board: &Board) -> Subsystem {
     let status = watch::Sender::new(mqtt::BridgeStatus::default());
     let run =
-        move |shutdown| mqtt::run(config.clone(), control.clone(), info.clone(), status.clone(), shutdown);
+        move |shutdown| mqtt::run(config.clone(), control.clone(), feeds.clone(), status.clone(), shutdown);
     supervise(board, "mqtt", run, |_| {})
 }
 

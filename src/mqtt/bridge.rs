@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 
 use rand::RngExt;
 use serde::Serialize;
-use serde_json::Value;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::{debug, info, warn};
 
 use super::admit::{Admitted, Destination};
 use super::documents::{self, Document};
+use super::feeds::Feeds;
 use super::link::Down;
 use super::outbox::Outbox;
 use super::rumqtt::{Role, RumqttLink};
@@ -26,6 +26,10 @@ use crate::control::{ControlHandle, Reply, State};
 
 /// A connection that lasted so long was a good one: the next reconnect is quick again.
 const STABLE: Duration = Duration::from_secs(60);
+
+/// Replies kept. When it is full the oldest is dropped (and counted): its asker has waited longest, and a repeated
+/// command is answered again from the duplicates' cache.
+const REPLIES: usize = 64;
 
 /// Longest extra wait when the broker said that it is overloaded.
 const OVERLOAD_EXTRA_MS: u64 = 30_000;
@@ -69,6 +73,8 @@ pub struct BridgeStatus {
     pub replies_dropped: u64,
     /// Publications larger than the broker takes.
     pub too_large: u64,
+    /// Events that never reached the broker.
+    pub events_dropped: u64,
 }
 
 /// What outlives a connection.
@@ -77,7 +83,7 @@ pub(super) struct Bridge {
     pub(super) topics: Topics,
     pub(super) control: ControlHandle,
     pub(super) state: watch::Receiver<Arc<State>>,
-    pub(super) info: watch::Receiver<Value>,
+    pub(super) feeds: Feeds,
     pub(super) status: watch::Sender<BridgeStatus>,
     pub(super) duplicates: Duplicates<Destination>,
     pub(super) outbox: Outbox,
@@ -95,21 +101,18 @@ pub(super) struct Ran {
 }
 
 /// Connects the box to its broker until `shutdown`; `status` says how it goes. Whatever the broker does, the box
-/// goes on. Commands are answered, each once, by the rules of the contract.
+/// goes on. Commands are answered, each once, by the rules of the contract; the rest goes by `feeds`.
 ///
 /// # Errors
 /// At once, when the settings can never work: [`Error::Url`], [`Error::Name`].
 pub async fn run(
     mut config: Config,
     control: ControlHandle,
-    info: watch::Receiver<Value>,
+    feeds: Feeds,
     status: watch::Sender<BridgeStatus>,
     shutdown: Shutdown,
 ) -> Result<(), Error> {
     let topics = Topics::new(&config.fleet, &config.box_id)?;
-    for group in &config.groups {
-        topics.group_commands(group)?;
-    }
     if config.access.endpoint.host.is_empty() {
         return Err(Error::Url { reason: "it is empty" });
     }
@@ -122,15 +125,17 @@ pub async fn run(
         topics,
         control,
         state,
-        info,
+        feeds,
         status,
         duplicates: Duplicates::default(),
-        outbox: Outbox::default(),
+        outbox: Outbox::new(REPLIES),
         running: JoinSet::new(),
         conn_seq: 0,
         online_reason: "started".to_owned(),
         warned: HashSet::new(),
     };
+    // What was on its way when an earlier bridge broke is sent again.
+    bridge.feeds.events.connection_lost();
     bridge.run(shutdown).await;
     bridge.say(Connection::Off, None);
     Ok(())
@@ -158,6 +163,7 @@ impl Bridge {
                 },
             };
             self.outbox.connection_lost();
+            self.feeds.events.connection_lost();
             let mut delay = backoff.next_delay(&mut rand::rng());
             if down.overloaded {
                 delay += Duration::from_millis(rand::rng().random_range(0..=OVERLOAD_EXTRA_MS));
@@ -178,7 +184,7 @@ impl Bridge {
     fn connect(&self) -> Result<RumqttLink, Error> {
         let reason = "connection lost";
         let will = documents::status("offline", &self.config.boot_id, self.conn_seq, reason);
-        let will = Document::Status.publication(&self.topics, &will);
+        let will = Document::Status.publication(&self.topics, Some(&will));
         RumqttLink::open(&self.config.access, Role::Box { will, will_delay_s: self.config.will_delay_s })
     }
 

@@ -41,8 +41,6 @@ pub struct Config {
     pub boot_id: String,
     /// Who may command; empty: whoever the broker lets through. May change at any time.
     pub issuers: watch::Receiver<Vec<String>>,
-    /// Groups whose commands are taken too.
-    pub groups: Vec<String>,
     /// How long the broker waits before it publishes the last will, in seconds; a short break stays unseen.
     pub will_delay_s: u32,
     /// After a silence of this length the broker must prove that it still delivers; see `watchdog`.
@@ -60,7 +58,6 @@ impl Config {
             box_id: box_id.to_owned(),
             boot_id: boot_id.to_owned(),
             issuers: watch::channel(Vec::new()).1,
-            groups: Vec::new(),
             will_delay_s: 15,
             probe_after: Duration::from_secs(60),
             reconnect: (Duration::from_secs(1), Duration::from_secs(60)),

@@ -1,10 +1,11 @@
-//! What the box publishes: its retained documents and its replies.
+//! What the box publishes: its retained documents, its measurements and its replies.
 
 use std::time::Duration;
 
 use serde_json::json;
 
 use super::admit::Destination;
+use super::feeds::Place;
 use super::link::Publication;
 use crate::base::clock;
 use crate::control::topics::Topics;
@@ -14,33 +15,48 @@ use crate::control::{Reply, rfc3339};
 const MAX_REPLY_EXPIRY: Duration = Duration::from_secs(3600);
 
 /// The retained documents, in the order in which they are published on a new connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Document {
     Status,
     Info,
+    /// One that the daemon keeps.
+    Kept(Place),
     State,
 }
 
 impl Document {
-    pub(super) const ALL: [Document; 3] = [Document::Status, Document::Info, Document::State];
+    /// Those of every box.
+    pub(super) const OWN: [Document; 3] = [Document::Status, Document::Info, Document::State];
 
-    /// The last level of its topic.
-    pub(super) const fn leaf(self) -> &'static str {
+    fn topic(&self, topics: &Topics) -> String {
         match self {
-            Document::Status => "status",
-            Document::Info => "info",
-            Document::State => "state",
+            Document::Status => topics.of_box("status"),
+            Document::Info => topics.of_box("info"),
+            Document::State => topics.of_box("state"),
+            Document::Kept(Place::ConfigReported) => topics.of_box("config/reported"),
+            Document::Kept(Place::JobStatus(id)) => topics.of_box(&format!("job/{id}/status")),
+            Document::Kept(Place::HomeAssistant) => topics.home_assistant(),
         }
     }
 
-    /// It as something to publish.
-    pub(super) fn publication(self, topics: &Topics, document: &serde_json::Value) -> Publication {
+    /// It as something to publish; without `content` it is removed.
+    pub(super) fn publication(&self, topics: &Topics, content: Option<&serde_json::Value>) -> Publication {
         Publication {
-            topic: topics.of_box(self.leaf()),
-            payload: document.to_string().into_bytes(),
+            topic: self.topic(topics),
+            payload: content.map(|content| content.to_string().into_bytes()).unwrap_or_default(),
             retain: true,
             ..Publication::default()
         }
+    }
+}
+
+/// The newest measurements; sent once, if at all.
+pub(super) fn telemetry(topics: &Topics, name: &str, content: &serde_json::Value) -> Publication {
+    Publication {
+        topic: topics.of_box(&format!("tele/{name}")),
+        payload: content.to_string().into_bytes(),
+        at_most_once: true,
+        ..Publication::default()
     }
 }
 

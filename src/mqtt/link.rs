@@ -13,7 +13,10 @@ pub(super) trait Link: Send {
     /// Asks for `filters` (QoS 1); its outcome is [`Event::Subscribed`].
     fn subscribe(&mut self, filters: &[Filter]) -> Result<(), Full>;
 
-    /// Publishes with QoS 1; the receipt tells of its PUBACK.
+    /// Takes filters back.
+    fn unsubscribe(&mut self, topics: &[String]) -> Result<(), Full>;
+
+    /// Publishes; the receipt tells of its PUBACK, or that it was sent where none is asked for.
     fn publish(&mut self, publication: &Publication) -> Result<Receipt, Full>;
 
     /// Acknowledges a message: responsibility for it has been taken.
@@ -102,12 +105,14 @@ impl Message {
     }
 }
 
-/// Something to publish, QoS 1.
+/// Something to publish.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Publication {
     pub(super) topic: String,
     pub(super) payload: Vec<u8>,
     pub(super) retain: bool,
+    /// With QoS 0; else with QoS 1.
+    pub(super) at_most_once: bool,
     pub(super) expiry_s: Option<u32>,
     pub(super) response_topic: Option<String>,
     pub(super) correlation: Option<Bytes>,

@@ -2,7 +2,9 @@
 //!
 //! ```text
 //!  broker ─▶ link (rumqttc, one event loop a connection) ─▶ admit (pure) ─▶ dedupe ─▶ control
-//!  broker ◀─ link ◀─ bridge: status, info, state (newest wins), replies (kept until their PUBACK)
+//!                        └▶ inbound: documents, jobs, set/* ─▶ feeds ─▶ the daemon, acknowledged once taken
+//!  broker ◀─ link ◀─ publisher: retained documents (newest wins), replies and events (kept until their PUBACK),
+//!                               measurements (once) ◀─ feeds ◀─ the daemon
 //! ```
 //! Nothing that the broker does or fails to do stops the box: [`run`] ends only at shutdown, or at once when its
 //! configuration can never work.
@@ -12,7 +14,9 @@ mod bridge;
 mod client;
 mod config;
 mod documents;
+mod feeds;
 mod hardware;
+mod inbound;
 mod link;
 mod outbox;
 mod publisher;
@@ -26,6 +30,7 @@ pub(crate) use admit::judge_any as judge;
 pub use bridge::{BridgeStatus, Connection, run};
 pub use client::Requester;
 pub use config::{Access, Config, Endpoint};
+pub use feeds::{Arrived, Documents, Events, Feeds, Place, Sink, TooMany};
 pub use hardware::{Hardware, hardware};
 
 use std::path::PathBuf;

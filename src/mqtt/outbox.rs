@@ -1,15 +1,11 @@
-//! Replies on their way out: kept until the broker has them, across reconnects. Pure.
+//! What is on its way out and must arrive: kept until the broker has it, across reconnects. Pure.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::link::Publication;
 
-/// Replies kept. When it is full the oldest is dropped (and counted): its asker has waited longest, and a
-/// repeated command is answered again from the duplicates' cache.
-const CAPACITY: usize = 64;
-
-/// Replies handed to the connection and not acknowledged by the broker.
+/// Publications of one outbox handed to the connection and not acknowledged by the broker.
 const IN_FLIGHT: usize = 16;
 
 #[derive(Debug)]
@@ -18,9 +14,10 @@ struct Kept {
     until: Instant,
 }
 
-/// The replies.
-#[derive(Debug, Default)]
+/// Publications of one kind.
+#[derive(Debug)]
 pub(super) struct Outbox {
+    capacity: usize,
     waiting: VecDeque<(u64, Kept)>,
     in_flight: BTreeMap<u64, Kept>,
     last_id: u64,
@@ -29,16 +26,22 @@ pub(super) struct Outbox {
 }
 
 impl Outbox {
-    /// Takes a reply that is worth sending for `lifetime` from `now` on.
+    /// Keeps at most `capacity`. When it is full the oldest that waits is dropped, and counted.
+    pub(super) fn new(capacity: usize) -> Self {
+        Outbox { capacity, waiting: VecDeque::new(), in_flight: BTreeMap::new(), last_id: 0, dropped: 0 }
+    }
+
+    /// Takes a publication that is worth sending for `lifetime` from `now` on.
     pub(super) fn push(&mut self, publication: Publication, now: Instant, lifetime: Duration) {
-        if self.waiting.len() + self.in_flight.len() >= CAPACITY && self.waiting.pop_front().is_some() {
+        if self.waiting.len() + self.in_flight.len() >= self.capacity && self.waiting.pop_front().is_some() {
             self.dropped += 1;
         }
         self.last_id += 1;
         self.waiting.push_back((self.last_id, Kept { publication, until: now + lifetime }));
     }
 
-    /// The next reply to send, with the name for [`Outbox::taken`]; it counts as on its way from now on.
+    /// The next one to send, with the name for [`Outbox::taken`] and what is left of its lifetime as its expiry; it
+    /// counts as on its way from now on.
     pub(super) fn next(&mut self, now: Instant) -> Option<(u64, Publication)> {
         while self.waiting.front().is_some_and(|(_, kept)| kept.until <= now) {
             self.waiting.pop_front();
@@ -48,7 +51,8 @@ impl Outbox {
             return None;
         }
         let (id, kept) = self.waiting.pop_front()?;
-        let publication = kept.publication.clone();
+        let left = kept.until.saturating_duration_since(now).as_secs_f64().ceil();
+        let publication = Publication { expiry_s: Some(left as u32), ..kept.publication.clone() };
         self.in_flight.insert(id, kept);
         Some((id, publication))
     }
@@ -83,6 +87,7 @@ mod tests {
     use super::*;
     use crate::base::clock;
 
+    const CAPACITY: usize = 64;
     const LONG: Duration = Duration::from_secs(60);
 
     fn reply(n: usize) -> Publication {
@@ -95,7 +100,7 @@ mod tests {
 
     #[test]
     fn what_was_not_acknowledged_is_sent_again_in_order_after_a_reconnect() {
-        let (mut outbox, now) = (Outbox::default(), clock::now());
+        let (mut outbox, now) = (Outbox::new(CAPACITY), clock::now());
         for n in 0..4 {
             outbox.push(reply(n), now, LONG);
         }
@@ -110,7 +115,7 @@ mod tests {
 
     #[test]
     fn a_full_box_drops_the_oldest_and_a_stale_reply_is_not_sent() {
-        let (mut outbox, now) = (Outbox::default(), clock::now());
+        let (mut outbox, now) = (Outbox::new(CAPACITY), clock::now());
         for n in 0..CAPACITY + 2 {
             outbox.push(reply(n), now, LONG);
         }
@@ -121,7 +126,7 @@ mod tests {
 
     #[test]
     fn only_so_many_are_on_their_way_and_one_put_back_is_next() {
-        let (mut outbox, now) = (Outbox::default(), clock::now());
+        let (mut outbox, now) = (Outbox::new(CAPACITY), clock::now());
         for n in 0..IN_FLIGHT + 1 {
             outbox.push(reply(n), now, LONG);
         }

@@ -1,5 +1,7 @@
-//! What one connection publishes: the retained documents, newest wins, and the replies.
+//! What one connection publishes: the retained documents, newest wins, replies and events until their PUBACK, and
+//! measurements once.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 
@@ -10,15 +12,18 @@ use tracing::warn;
 
 use super::bridge::Bridge;
 use super::documents::{self, Document};
+use super::feeds::Documents;
 use super::link::{Delivery, Link, Publication};
 use crate::base::clock;
 use crate::control::Reply;
 
 /// One of the things published, until its PUBACK.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum What {
     Document(Document),
     Reply(u64),
+    Event(u64),
+    Telemetry,
     Farewell,
 }
 
@@ -38,21 +43,24 @@ pub(super) enum Sent {
 struct Retained {
     dirty: bool,
     in_flight: bool,
+    /// Of one that the daemon keeps: which it was when it was last marked.
+    version: u64,
 }
 
 /// The publishing half of a connection.
 pub(super) struct Publisher {
     max_packet_bytes: usize,
-    documents: [Retained; 3],
+    documents: BTreeMap<Document, Retained>,
     receipts: FuturesUnordered<NamedReceipt>,
 }
 
 impl Publisher {
     /// Every document is due.
     pub(super) fn new() -> Self {
+        let due = |document| (document, Retained { dirty: true, ..Retained::default() });
         Publisher {
             max_packet_bytes: usize::MAX,
-            documents: [Retained { dirty: true, in_flight: false }; 3],
+            documents: Document::OWN.map(due).into(),
             receipts: FuturesUnordered::new(),
         }
     }
@@ -70,23 +78,28 @@ impl Publisher {
         }
     }
 
-    fn retained(&mut self, document: Document) -> &mut Retained {
-        let [status, info, state] = &mut self.documents;
-        match document {
-            Document::Status => status,
-            Document::Info => info,
-            Document::State => state,
+    /// A document has changed.
+    pub(super) fn mark(&mut self, document: Document) {
+        self.documents.entry(document).or_default().dirty = true;
+    }
+
+    /// Marks which of the daemon's documents have changed since the last call; at the first one all of them.
+    pub(super) fn mark_kept(&mut self, documents: &Documents) {
+        for (place, content) in documents.kept() {
+            let retained = self.documents.entry(Document::Kept(place)).or_default();
+            retained.dirty |= retained.version != content.version;
+            retained.version = content.version;
         }
     }
 
-    /// A document has changed.
-    pub(super) fn mark(&mut self, document: Document) {
-        self.retained(document).dirty = true;
+    /// Every document is at the broker, or was refused there.
+    pub(super) fn is_settled(&self) -> bool {
+        self.documents.values().all(|retained| !retained.dirty && !retained.in_flight)
     }
 
     /// No document is published any more.
     pub(super) fn retire(&mut self) {
-        self.documents = [Retained::default(); 3];
+        self.documents.clear();
     }
 
     /// Takes a receipt.
@@ -95,26 +108,47 @@ impl Publisher {
             warn!(?what, %reason, "MQTT: the broker refuses a publication");
         }
         match what {
-            What::Document(document) => self.retained(document).in_flight = false,
-            // It stays on its way: the next connection sends it again.
-            What::Reply(_) if *delivery == Delivery::Lost => {}
+            What::Document(document) => self.arrived(bridge, document, delivery),
+            // They stay on their way: the next connection sends them again.
+            What::Reply(_) | What::Event(_) if *delivery == Delivery::Lost => {}
             What::Reply(id) => bridge.outbox.taken(id),
-            What::Farewell => {}
+            What::Event(id) => bridge.feeds.events.taken(id),
+            What::Telemetry | What::Farewell => {}
+        }
+    }
+
+    fn arrived(&mut self, bridge: &Bridge, document: Document, delivery: &Delivery) {
+        let Some(retained) = self.documents.get_mut(&document) else { return };
+        retained.in_flight = false;
+        if let (Document::Kept(place), false) = (&document, retained.dirty)
+            && matches!(delivery, Delivery::Taken | Delivery::NoSubscribers)
+            && bridge.feeds.documents.removed(place)
+        {
+            self.documents.remove(&document);
         }
     }
 
     /// Hands over what is due, as far as the connection takes it.
     pub(super) fn flush(&mut self, bridge: &mut Bridge, link: &mut impl Link) {
-        for document in Document::ALL {
-            let retained = *self.retained(document);
-            if retained.dirty && !retained.in_flight {
-                let content = content(bridge, document);
-                let publication = document.publication(&bridge.topics, &content);
-                let sent = self.publish(bridge, link, What::Document(document), publication);
-                *self.retained(document) =
-                    Retained { dirty: sent == Sent::Full, in_flight: sent == Sent::Yes };
+        self.flush_documents(bridge, link);
+        self.flush_replies(bridge, link);
+        self.flush_events(bridge, link);
+    }
+
+    fn flush_documents(&mut self, bridge: &mut Bridge, link: &mut impl Link) {
+        let due = self.documents.iter().filter(|(_, retained)| retained.dirty && !retained.in_flight);
+        let due: Vec<Document> = due.map(|(document, _)| document.clone()).collect();
+        for document in due {
+            let content = content(bridge, &document);
+            let publication = document.publication(&bridge.topics, content.as_ref());
+            let sent = self.publish(bridge, link, What::Document(document.clone()), publication);
+            if let Some(retained) = self.documents.get_mut(&document) {
+                (retained.dirty, retained.in_flight) = (sent == Sent::Full, sent == Sent::Yes);
             }
         }
+    }
+
+    fn flush_replies(&mut self, bridge: &mut Bridge, link: &mut impl Link) {
         while let Some((id, publication)) = bridge.outbox.next(clock::now()) {
             match self.publish(bridge, link, What::Reply(id), publication.clone()) {
                 Sent::Yes => {}
@@ -127,6 +161,33 @@ impl Publisher {
                 }
             }
         }
+    }
+
+    fn flush_events(&mut self, bridge: &mut Bridge, link: &mut impl Link) {
+        while let Some((id, mut publication)) = bridge.feeds.events.next(clock::now()) {
+            publication.topic = bridge.topics.of_box(&publication.topic);
+            match self.publish(bridge, link, What::Event(id), publication) {
+                Sent::Yes => {}
+                Sent::Full => return bridge.feeds.events.put_back(id),
+                Sent::TooLarge => bridge.feeds.events.taken(id),
+            }
+        }
+        let dropped = bridge.feeds.events.dropped();
+        if bridge.status.borrow().events_dropped != dropped {
+            bridge.count(|status| status.events_dropped = dropped);
+        }
+    }
+
+    /// Measurements that are worth nothing later.
+    pub(super) fn telemetry(
+        &mut self,
+        bridge: &mut Bridge,
+        link: &mut impl Link,
+        name: &str,
+        content: &Value,
+    ) {
+        let publication = documents::telemetry(&bridge.topics, name, content);
+        self.publish(bridge, link, What::Telemetry, publication);
     }
 
     /// Never more than the broker takes: it would hang up, and on every reconnect again.
@@ -152,13 +213,16 @@ impl Publisher {
     }
 }
 
-fn content(bridge: &mut Bridge, document: Document) -> Value {
+/// A document as it is now; None: it is to be removed.
+fn content(bridge: &mut Bridge, document: &Document) -> Option<Value> {
     match document {
         Document::Status => {
-            documents::status("online", &bridge.config.boot_id, bridge.conn_seq, &bridge.online_reason)
+            let (boot_id, conn_seq) = (&bridge.config.boot_id, bridge.conn_seq);
+            Some(documents::status("online", boot_id, conn_seq, &bridge.online_reason))
         }
-        Document::Info => bridge.info.borrow_and_update().clone(),
-        Document::State => json!(*bridge.state.borrow_and_update().clone()),
+        Document::Info => Some(bridge.feeds.info.borrow_and_update().clone()),
+        Document::State => Some(json!(*bridge.state.borrow_and_update().clone())),
+        Document::Kept(place) => bridge.feeds.documents.at(place).and_then(|content| content.document),
     }
 }
 

@@ -250,6 +250,10 @@ impl Link for RumqttLink {
         self.client.try_subscribe_many(filters).map_err(|_| Full)
     }
 
+    fn unsubscribe(&mut self, topics: &[String]) -> Result<(), Full> {
+        self.client.try_unsubscribe_many(topics.iter().cloned()).map_err(|_| Full)
+    }
+
     fn publish(&mut self, publication: &Publication) -> Result<Receipt, Full> {
         let properties = PublishProperties {
             payload_format_indicator: Some(1),
@@ -260,7 +264,8 @@ impl Link for RumqttLink {
             content_type: Some("application/json".to_owned()),
             ..PublishProperties::default()
         };
-        let options = PublishOptions::at_least_once().retain(publication.retain).properties(properties);
+        let qos = if publication.at_most_once { QoS::AtMostOnce } else { QoS::AtLeastOnce };
+        let options = PublishOptions::new(qos).retain(publication.retain).properties(properties);
         let (topic, payload) = (publication.topic.clone(), publication.payload.clone());
         let notice = self.client.try_publish_tracked(topic, payload, options).map_err(|_| Full)?;
         Ok(Box::pin(async move { delivery(notice.wait_async().await) }))

@@ -1,6 +1,6 @@
 //! One connection: from CONNACK to its end.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -9,19 +9,27 @@ use tracing::{debug, warn};
 use super::admit::{Admission, Admitted, admit};
 use super::bridge::{Bridge, Connection, Ran};
 use super::documents::{self, Document};
+use super::inbound::{self, Inbound, Route};
 use super::link::{Acknowledgement, Down, Event, Filter, Link, Message};
 use super::publisher::{Publisher, Sent, What};
 use super::rumqtt::RECEIVE_MAXIMUM;
 use super::watchdog::{Act, Watchdog};
 use crate::base::{Shutdown, clock};
 use crate::control::dedupe::{Key, Seen};
+use crate::control::topics::check_name;
 use crate::control::{Code, Reply};
 
 /// Commands that run at the same time. Beyond it they are refused with `busy`.
 const RUNNING: usize = 64;
 
+/// Longest wait for the broker to take the last documents, replies and events before `offline` is said all the same.
+const SETTLING: Duration = Duration::from_secs(1);
+
 /// Longest wait for the broker to take `offline` before the connection is closed all the same.
 const FAREWELL: Duration = Duration::from_secs(2);
+
+/// Groups that a box may be in. Beyond it the last ones by name are left out.
+const GROUPS: usize = 32;
 
 /// A reply to something that was not run is worth sending for so long.
 const REFUSAL_LIFETIME: Duration = Duration::from_secs(60);
@@ -39,6 +47,11 @@ pub(super) struct Session<'a, L> {
     bridge: &'a mut Bridge,
     link: L,
     publisher: Publisher,
+    inbound: Inbound,
+    /// Filters that were asked for, by SUBSCRIBE.
+    asked: VecDeque<Vec<Filter>>,
+    /// Groups that are subscribed to.
+    groups: BTreeSet<String>,
     /// Subscribed: documents and replies may flow.
     online_since: Option<Instant>,
     /// Only once the broker lets us hear our own status.
@@ -53,6 +66,9 @@ impl<'a, L: Link> Session<'a, L> {
             bridge,
             link,
             publisher: Publisher::new(),
+            inbound: Inbound::default(),
+            asked: VecDeque::new(),
+            groups: BTreeSet::new(),
             online_since: None,
             watchdog: None,
             unacknowledged: HashMap::new(),
@@ -61,14 +77,19 @@ impl<'a, L: Link> Session<'a, L> {
 
     /// Serves the connection until it ends, or `shutdown`.
     pub(super) async fn run(mut self, shutdown: &Shutdown) -> End {
+        let mut kept = self.bridge.feeds.documents.subscribe();
+        let events = self.bridge.feeds.events.clone();
         loop {
             let wake = match self.watch() {
                 Ok(wake) => wake,
                 Err(down) => return End::Down { down, online_since: self.online_since },
             };
             if self.online_since.is_some() {
+                self.regroup();
                 self.publisher.flush(self.bridge, &mut self.link);
             }
+            let online = self.online_since.is_some();
+            let feeds = &mut self.bridge.feeds;
             tokio::select! {
                 () = shutdown.cancelled() => {
                     self.farewell().await;
@@ -83,7 +104,16 @@ impl<'a, L: Link> Session<'a, L> {
                     self.publisher.delivered(self.bridge, what, &delivery);
                 }
                 Ok(()) = self.bridge.state.changed() => self.publisher.mark(Document::State),
-                Ok(()) = self.bridge.info.changed() => self.publisher.mark(Document::Info),
+                Ok(()) = feeds.info.changed() => self.publisher.mark(Document::Info),
+                Ok(()) = kept.changed() => {
+                    kept.mark_unchanged();
+                    self.publisher.mark_kept(&self.bridge.feeds.documents);
+                }
+                () = events.pushed() => {}
+                Ok(()) = feeds.health.changed() => self.telemetry("health"),
+                Ok(()) = feeds.media.changed() => self.telemetry("media"),
+                Ok(()) = feeds.groups.changed(), if online => {}
+                taken = self.inbound.taken() => self.link.acknowledge(taken.flatten()),
                 () = until(wake) => {}
             }
         }
@@ -93,7 +123,7 @@ impl<'a, L: Link> Session<'a, L> {
     fn watch(&mut self) -> Result<Option<Instant>, Down> {
         let now = clock::now();
         let Some(watchdog) = &mut self.watchdog else { return Ok(None) };
-        if self.unacknowledged.len() >= usize::from(RECEIVE_MAXIMUM) {
+        if self.unacknowledged.len() + self.inbound.len() >= usize::from(RECEIVE_MAXIMUM) {
             watchdog.heard(now);
         }
         loop {
@@ -115,46 +145,116 @@ impl<'a, L: Link> Session<'a, L> {
                 self.bridge.count(|status| status.connections += 1);
                 self.subscribe();
             }
-            Event::Subscribed(refusals) => self.online(refusals),
+            Event::Subscribed(refusals) => self.subscribed(refusals),
             Event::Message(message) => self.message(*message),
             Event::Down(_) => {}
         }
     }
 
     /// On every CONNACK: a broker may have lost the session without saying so. First our own status, see
-    /// [`Session::online`].
+    /// [`Session::subscribed`].
     fn subscribe(&mut self) {
         let topics = &self.bridge.topics;
-        let groups = self.bridge.config.groups.iter();
-        let groups = groups.filter_map(|group| topics.group_commands(group).ok());
-        let filters: Vec<_> = [topics.of_box(Document::Status.leaf()), topics.commands()]
-            .into_iter()
-            .chain(groups)
-            .map(|topic| Filter { topic, retained: false })
-            .collect();
-        if self.link.subscribe(&filters).is_err() {
+        let own = [topics.of_box("status"), topics.commands()];
+        let mut filters: Vec<_> = own.map(|topic| Filter { topic, retained: false }).into();
+        filters.extend(inbound::filters(&self.bridge.feeds, topics));
+        self.groups = self.wanted_groups();
+        filters.extend(self.group_filters(&self.groups));
+        if !self.ask(filters) {
             self.bridge.warn_once("a fresh connection would not take a subscription");
         }
     }
 
-    fn online(&mut self, refusals: Vec<Option<String>>) {
-        let now = clock::now();
-        let mut refusals = refusals.into_iter();
-        let own_status_refused = refusals.next().flatten().is_some();
-        self.watchdog = (!own_status_refused).then(|| Watchdog::new(self.bridge.config.probe_after, now));
-        let refused = refusals.flatten().next();
-        let reason = refused.map(|code| format!("the broker refuses our subscription to commands: {code}"));
+    /// False: the connection is full.
+    fn ask(&mut self, filters: Vec<Filter>) -> bool {
+        let taken = self.link.subscribe(&filters).is_ok();
+        if taken {
+            self.asked.push_back(filters);
+        }
+        taken
+    }
+
+    fn wanted_groups(&mut self) -> BTreeSet<String> {
+        let groups: BTreeSet<String> = self.bridge.feeds.groups.borrow_and_update().iter().cloned().collect();
+        groups.into_iter().filter(|group| check_name("group", group).is_ok()).take(GROUPS).collect()
+    }
+
+    fn group_filters(&self, groups: &BTreeSet<String>) -> Vec<Filter> {
+        let filter = |group: &String| self.bridge.topics.group_commands(group).ok();
+        groups.iter().filter_map(filter).map(|topic| Filter { topic, retained: false }).collect()
+    }
+
+    /// Subscribes to the groups that the box has come into, and takes those back that it has left.
+    fn regroup(&mut self) {
+        let wanted = self.wanted_groups();
+        let come: BTreeSet<String> = wanted.difference(&self.groups).cloned().collect();
+        let gone: BTreeSet<String> = self.groups.difference(&wanted).cloned().collect();
+        let filters = self.group_filters(&come);
+        // What the connection does not take now is asked for again with its next event.
+        if !filters.is_empty() && self.ask(filters) {
+            self.groups.extend(come);
+        }
+        let topics: Vec<String> = self.group_filters(&gone).into_iter().map(|filter| filter.topic).collect();
+        if !topics.is_empty() && self.link.unsubscribe(&topics).is_ok() {
+            self.groups.retain(|group| !gone.contains(group));
+        }
+    }
+
+    /// The first SUBACK: documents and replies may flow. A later one is about groups.
+    fn subscribed(&mut self, refusals: Vec<Option<String>>) {
+        let asked = self.asked.pop_front().unwrap_or_default();
+        let refused =
+            |topic: &str| asked.iter().zip(&refusals).find(|(filter, _)| filter.topic == topic)?.1.as_deref();
+        let status = self.bridge.topics.of_box("status");
+        let other = asked.iter().zip(&refusals).filter(|(filter, _)| filter.topic != status);
+        let mut reasons = other.filter_map(|(filter, refusal)| Some((&filter.topic, refusal.as_ref()?)));
+        let reason = reasons.next().map(|(topic, code)| {
+            let what = topic.strip_prefix(self.bridge.topics.of_box("").as_str()).unwrap_or(topic);
+            let what = if what == "cmd/+" { "commands" } else { what };
+            format!("the broker refuses our subscription to {what}: {code}")
+        });
         if let Some(reason) = &reason {
             warn!(%reason, "MQTT: connected, but deaf");
         }
+        if self.online_since.is_some() {
+            return self.bridge.say(Connection::Online, reason);
+        }
+        let now = clock::now();
+        self.watchdog =
+            refused(&status).is_none().then(|| Watchdog::new(self.bridge.config.probe_after, now));
         self.online_since = Some(now);
+        self.publisher.mark_kept(&self.bridge.feeds.documents);
         self.bridge.say(Connection::Online, reason);
     }
 
+    /// Measurements: those made while nobody could hear them are not told later.
+    fn telemetry(&mut self, name: &'static str) {
+        let feeds = &mut self.bridge.feeds;
+        let feed = if name == "health" { &mut feeds.health } else { &mut feeds.media };
+        let content = feed.borrow_and_update().clone();
+        if self.online_since.is_some() {
+            self.publisher.telemetry(self.bridge, &mut self.link, name, &content);
+        }
+    }
+
     fn message(&mut self, mut message: Message) {
-        let acknowledgement = message.acknowledgement.take();
-        if let (Some(watchdog), Some(_)) = (&mut self.watchdog, &acknowledgement) {
+        if let (Some(watchdog), Some(_)) = (&mut self.watchdog, &message.acknowledgement) {
             watchdog.heard(clock::now());
+        }
+        match inbound::route(&self.bridge.feeds, &self.bridge.topics, &message) {
+            Route::Sink(sink, name) => return self.inbound.push(sink, &name, message),
+            Route::Ignored => return self.link.acknowledge(message.acknowledgement),
+            Route::HomeAssistantOnline => {
+                self.bridge.feeds.home_assistant.iter().for_each(|births| births.send_modify(|n| *n += 1));
+                return self.link.acknowledge(message.acknowledgement);
+            }
+            Route::Other => {}
+        }
+        let acknowledgement = message.acknowledgement.take();
+        if let Some(topic) = self.foreign_group(&message.topic) {
+            // Of a session that the broker has kept from before the box left the group.
+            let _ = self.link.unsubscribe(&[topic]);
+            return self.link.acknowledge(acknowledgement);
         }
         let issuers = self.bridge.config.issuers.borrow().clone();
         let kept = match admit(&self.bridge.topics, &issuers, &message) {
@@ -181,9 +281,16 @@ impl<'a, L: Link> Session<'a, L> {
         }
     }
 
+    /// What is subscribed to for a command to a group that the box is not in.
+    fn foreign_group(&self, topic: &str) -> Option<String> {
+        let group = self.bridge.topics.addressed(topic)?.group?;
+        let ours = self.groups.contains(group);
+        self.bridge.topics.group_commands(group).ok().filter(|_| !ours)
+    }
+
     /// A last will of an earlier connection may come late and would stay retained: we are online, and say so.
     fn own_status(&mut self, message: &Message) {
-        let ours = message.topic == self.bridge.topics.of_box(Document::Status.leaf());
+        let ours = message.topic == self.bridge.topics.of_box("status");
         let says = |document: &Value| document["state"] == "offline";
         if ours && serde_json::from_slice(&message.payload).is_ok_and(|document| says(&document)) {
             self.publisher.mark(Document::Status);
@@ -230,14 +337,16 @@ impl<'a, L: Link> Session<'a, L> {
         self.link.acknowledge(acknowledgement.flatten());
     }
 
-    /// Says offline, waits until the broker has it and the replies before it, and closes.
+    /// Says the last news, then offline, waits until the broker has it, and closes.
     async fn farewell(mut self) {
         if self.online_since.is_some() {
-            self.publisher.flush(self.bridge, &mut self.link);
+            self.publisher.mark(Document::State);
+            self.publisher.mark_kept(&self.bridge.feeds.documents);
+            let _ = tokio::time::timeout(SETTLING, self.until_settled()).await;
             self.publisher.retire();
             let (boot_id, conn_seq) = (&self.bridge.config.boot_id, self.bridge.conn_seq);
             let offline = documents::status("offline", boot_id, conn_seq, "stopping");
-            let offline = Document::Status.publication(&self.bridge.topics, &offline);
+            let offline = Document::Status.publication(&self.bridge.topics, Some(&offline));
             let sent = self.publisher.publish(self.bridge, &mut self.link, What::Farewell, offline);
             if sent == Sent::Yes {
                 let _ = tokio::time::timeout(FAREWELL, self.until_farewell()).await;
@@ -246,15 +355,36 @@ impl<'a, L: Link> Session<'a, L> {
         self.link.close().await;
     }
 
+    async fn until_settled(&mut self) {
+        loop {
+            self.publisher.flush(self.bridge, &mut self.link);
+            let quiet = self.bridge.running.is_empty() && self.bridge.outbox.is_empty();
+            if quiet && self.publisher.is_settled() && self.bridge.feeds.events.is_empty() {
+                return;
+            }
+            if self.drain().await.is_err() {
+                return;
+            }
+        }
+    }
+
     async fn until_farewell(&mut self) {
-        let mut said = false;
-        while !said || !self.bridge.outbox.is_empty() {
+        while matches!(self.drain().await, Ok(what) if what != Some(What::Farewell)) {}
+    }
+
+    /// What was delivered next; None: a command has ended; Err: the connection has. What arrives is not taken any
+    /// more: the broker keeps it.
+    async fn drain(&mut self) -> Result<Option<What>, Down> {
+        loop {
             tokio::select! {
-                event = self.link.event() => if matches!(event, Event::Down(_)) { return },
+                event = self.link.event() => if let Event::Down(down) = event { return Err(down) },
                 (what, delivery) = self.publisher.receipt() => {
-                    said |= what == What::Farewell;
-                    self.publisher.delivered(self.bridge, what, &delivery);
-                    self.publisher.flush(self.bridge, &mut self.link);
+                    self.publisher.delivered(self.bridge, what.clone(), &delivery);
+                    return Ok(Some(what));
+                }
+                Some(Ok(ran)) = self.bridge.running.join_next() => {
+                    self.ran(ran);
+                    return Ok(None);
                 }
             }
         }

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use roomd::base::Shutdown;
 use roomd::control::{Command, ControlHandle, Origin, Reply, StatePublisher};
-use roomd::mqtt::{self, Access, BridgeStatus, Config, Connection, Endpoint};
+use roomd::mqtt::{self, Access, BridgeStatus, Config, Connection, Endpoint, Feeds};
 use rumqttc::mqttbytes::v5::{Packet, Publish, PublishProperties};
 use rumqttc::{AsyncClient, Event, MqttOptions, PublishOptions, QoS};
 use serde_json::{Value, json};
@@ -208,6 +208,7 @@ pub async fn noise_server() -> u16 {
 pub struct TestBox {
     pub state: StatePublisher,
     pub control: ControlHandle,
+    pub feeds: Feeds,
     pub status: watch::Receiver<BridgeStatus>,
     ran: Arc<Mutex<Vec<Command>>>,
     data: Arc<Mutex<Option<Value>>>,
@@ -225,7 +226,7 @@ impl TestBox {
     /// Started, and online.
     pub async fn with(broker: &Broker, change: impl FnOnce(&mut Config)) -> TestBox {
         let testbox = TestBox::offline(broker, change).await;
-        testbox.until(|status| status.connection == Connection::Online).await;
+        testbox.until_online().await;
         testbox
     }
 
@@ -234,6 +235,15 @@ impl TestBox {
     }
 
     pub async fn offline_at(port: u16, change: impl FnOnce(&mut Config)) -> TestBox {
+        TestBox::launch(port, change, |_| {})
+    }
+
+    /// With what the daemon would give it to publish; not online yet.
+    pub fn fed(broker: &Broker, feed: impl FnOnce(&mut Feeds)) -> TestBox {
+        TestBox::launch(broker.port, |_| {}, feed)
+    }
+
+    fn launch(port: u16, change: impl FnOnce(&mut Config), feed: impl FnOnce(&mut Feeds)) -> TestBox {
         let endpoint = Endpoint { host: "127.0.0.1".to_owned(), port, tls: false };
         let access = Access { endpoint, client_id: "box1".to_owned(), ..Access::default() };
         let mut config = Config::new(access, "default", "box1", "boot1");
@@ -244,11 +254,13 @@ impl TestBox {
         let (ran, data, held) = (Arc::default(), Arc::default(), watch::Sender::new(false));
         tokio::spawn(mutate(orders, Arc::clone(&ran), Arc::clone(&data), held.subscribe()));
         let (info, info_receiver) = watch::channel(json!({"version": "test"}));
+        let mut feeds = Feeds::new(info_receiver);
+        feed(&mut feeds);
         let (status_sender, status) = watch::channel(BridgeStatus::default());
         let shutdown = Shutdown::new();
-        let running = mqtt::run(config, control.clone(), info_receiver, status_sender, shutdown.clone());
+        let running = mqtt::run(config, control.clone(), feeds.clone(), status_sender, shutdown.clone());
         let bridge = tokio::spawn(running);
-        TestBox { state, control, status, ran, data, held, shutdown, bridge, _info: info }
+        TestBox { state, control, feeds, status, ran, data, held, shutdown, bridge, _info: info }
     }
 
     /// Waits until the bridge's status is `so`.
@@ -274,6 +286,10 @@ impl TestBox {
 
     pub fn answer_with(&self, data: Value) {
         *self.data.lock().unwrap() = Some(data);
+    }
+
+    pub async fn until_online(&self) {
+        self.until(|status| status.connection == Connection::Online).await;
     }
 
     /// As the daemon stops it.
@@ -372,6 +388,12 @@ impl Asker {
             }
             self.kept.push(publish);
         }
+    }
+
+    /// The next message on a topic of the box, subscribed to before.
+    pub async fn message(&mut self, leaf: &str) -> Publish {
+        let topic = topic(leaf);
+        self.next(|publish| publish.topic == topic.as_bytes()).await
     }
 
     /// The next reply and its properties.
