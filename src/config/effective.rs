@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use schemars::JsonSchema;
+use schemars::generate::SchemaSettings;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -420,40 +421,30 @@ fn size(bytes: u64) -> String {
     unit.map_or_else(|| format!("{bytes}B"), |(name, factor)| format!("{}{name}", bytes / factor))
 }
 
-/// What the fleet may set: the schema of [`Effective`] without the keys that are the box's own.
+/// The schema of [`Effective`] (JSON Schema, draft 7), each section in its place.
+pub fn effective_schema() -> Value {
+    let mut settings = SchemaSettings::draft07();
+    (settings.inline_subschemas, settings.meta_schema) = (true, None);
+    settings.into_generator().into_root_schema_for::<Effective>().to_value()
+}
+
+/// What the fleet may set: [`effective_schema`] without the keys that are the box's own.
 pub fn desired_schema() -> Value {
-    let mut schema = schemars::schema_for!(Effective).to_value();
-    let sections: Vec<(String, String)> = properties(&mut schema, "/properties")
-        .map(|(section, kind)| {
-            let name = kind["$ref"].as_str().unwrap_or_default().rsplit('/').next().unwrap_or_default();
-            (section.clone(), name.to_owned())
-        })
-        .collect();
-    for (section, name) in &sections {
-        let place = format!("/$defs/{name}");
-        if let Some(Value::Object(definition)) = schema.pointer_mut(&place) {
-            definition.insert("additionalProperties".to_owned(), Value::Bool(false));
-            if let Some(Value::Object(keys)) = definition.get_mut("properties") {
-                keys.retain(|key, _| !is_forbidden(section, key));
-            }
-        }
-    }
-    if let Value::Object(root) = &mut schema {
-        root.remove("required");
-        root.insert("additionalProperties".to_owned(), Value::Bool(false));
-        if let Some(Value::Object(keys)) = root.get_mut("properties") {
-            keys.remove("mqtt");
-        }
-        if let Some(Value::Object(definitions)) = root.get_mut("$defs") {
-            definitions.remove("Mqtt");
+    let mut schema = effective_schema();
+    let Value::Object(root) = &mut schema else { return schema };
+    root.remove("required");
+    root.remove("title");
+    root.insert("additionalProperties".to_owned(), Value::Bool(false));
+    let Some(Value::Object(sections)) = root.get_mut("properties") else { return schema };
+    sections.remove("mqtt");
+    for (section, keys) in sections.iter_mut() {
+        let Value::Object(keys) = keys else { continue };
+        keys.insert("additionalProperties".to_owned(), Value::Bool(false));
+        if let Some(Value::Object(keys)) = keys.get_mut("properties") {
+            keys.retain(|key, _| !is_forbidden(section, key));
         }
     }
     schema
-}
-
-fn properties<'a>(schema: &'a mut Value, place: &str) -> impl Iterator<Item = (&'a String, &'a Value)> {
-    let found = schema.pointer(place).and_then(Value::as_object);
-    found.into_iter().flatten()
 }
 
 #[cfg(test)]
@@ -464,26 +455,24 @@ mod tests {
     use crate::config::layers::known_keys;
 
     /// `section.key` of every property.
-    fn keys(schema: &mut Value) -> BTreeSet<String> {
-        let sections: Vec<_> =
-            properties(schema, "/properties").map(|(name, kind)| (name.clone(), kind.clone())).collect();
-        let mut found = BTreeSet::new();
-        for (section, kind) in sections {
-            let place = format!("{}/properties", kind["$ref"].as_str().unwrap().trim_start_matches('#'));
-            found.extend(properties(schema, &place).map(|(key, _)| format!("{section}.{key}")));
-        }
-        found
+    fn keys(schema: &Value) -> BTreeSet<String> {
+        let sections = schema["properties"].as_object().unwrap();
+        let keys = |(section, kind): (&String, &Value)| {
+            let keys = kind["properties"].as_object().unwrap_or_else(|| panic!("{section}: {kind}"));
+            keys.keys().map(|key| format!("{section}.{key}")).collect::<Vec<_>>()
+        };
+        sections.iter().flat_map(keys).collect()
     }
 
     #[test]
     fn the_schema_has_every_key_and_the_fleets_only_those_that_it_may_set() {
         let known = known_keys();
-        assert_eq!(keys(&mut schemars::schema_for!(Effective).to_value()), known);
+        assert_eq!(keys(&effective_schema()), known);
         let forbidden =
             |key: &String| key.split_once('.').is_some_and(|(section, key)| is_forbidden(section, key));
         let allowed: BTreeSet<_> = known.into_iter().filter(|key| !forbidden(key)).collect();
         assert!(!allowed.contains("box.id") && allowed.contains("box.name"));
-        assert_eq!(keys(&mut desired_schema()), allowed);
+        assert_eq!(keys(&desired_schema()), allowed);
     }
 
     #[test]

@@ -13,7 +13,7 @@ mod settings;
 
 #[cfg(any(test, fuzzing))]
 pub(crate) use layers::{check, check_desired};
-pub use effective::{Effective, desired_schema};
+pub use effective::{Effective, desired_schema, effective_schema};
 pub use layers::{Environment, load};
 pub use problem::{ConfigError, Problem};
 pub use reader::DESIRED;

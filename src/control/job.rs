@@ -261,8 +261,8 @@ fn unsupported(message: &str) -> JobError {
 fn arguments<T: for<'a> Deserialize<'a>>(args: Value) -> Result<T, JobError> {
     serde_json::from_value(args).map_err(|error| {
         let error = error.to_string();
-        let value = error.split_once("invalid ").filter(|(_, rest)| rest.starts_with(['t', 'v']));
-        match value.and_then(|(_, rest)| rest.rsplit_once("expected ")) {
+        let quotes = ["invalid type", "invalid value", "unknown variant"].iter().any(|start| error.contains(start));
+        match error.rsplit_once("expected ").filter(|_| quotes) {
             Some((_, wanted)) => bad(format!("args: a wrong value, wanted is {wanted}")),
             None => bad(format!("args: {error:.200}")),
         }
@@ -293,7 +293,7 @@ mod tests {
     #[test]
     fn jobs_are_read() {
         let job = Job::parse(br#"{"op":"reboot","deadline":"2026-11-21T20:00:00Z"}"#).unwrap();
-        assert_eq!((job.op, job.deadline_ms()), (Op::Reboot(Reboot { when: When::Idle }), 1_795_291_200_000));
+        assert_eq!((job.op.clone(), job.deadline_ms()), (Op::Reboot(Reboot { when: When::Idle }), 1_795_291_200_000));
         let text = json!({"op": "log_upload", "deadline": "2026-11-21T21:00:00+01:00", "args": {
             "since": "2026-11-21T00:00:00Z", "until": "2026-11-21T01:00:00Z", "url": "https://[::1]:8443/b?sign=s3cret"}});
         let job = Job::parse(text.to_string().as_bytes()).unwrap();

@@ -139,11 +139,17 @@ fn kept<T: for<'a> Deserialize<'a>>(store: &Store, name: &'static str) -> Result
 
 /// Takes the fleet's wishes while the box runs.
 pub struct Wishes {
+    /// Who brings settings into force.
     pub reloader: Arc<Mutex<Reloader>>,
+    /// Where a wish is kept.
     pub store: Store,
+    /// Where `config_version` stands.
     pub state: StatePublisher,
+    /// Where the report goes.
     pub documents: Documents,
+    /// Who hears of it.
     pub events: Events,
+    /// What became of the wish kept before this start.
     pub outcome: Outcome,
 }
 

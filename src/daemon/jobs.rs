@@ -37,9 +37,13 @@ pub enum News {
 
 /// What jobs need of the box.
 pub struct Jobs {
+    /// Where they are kept.
     pub store: Store,
+    /// Whether the box is idle.
     pub state: watch::Receiver<Arc<State>>,
+    /// Where their statuses go.
     pub documents: Documents,
+    /// Who hears of their ends.
     pub events: Events,
     /// Where a restart of the machine is asked for: `/run/roomd`.
     pub runtime_dir: PathBuf,

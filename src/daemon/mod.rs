@@ -1,10 +1,15 @@
 //! L4: the life of the process: build, run, supervise, stop.
 
+mod desired_config;
 mod devices;
+mod fleet;
+mod https_put;
 mod identity;
 mod info;
+mod jobs;
 mod lanes;
 mod live;
+mod log_upload;
 mod logging;
 mod manager;
 mod media;

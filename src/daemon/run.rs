@@ -7,8 +7,11 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing::{info, warn};
 
+use super::desired_config;
+use super::fleet::{Arrivals, Fleet, Needs};
 use super::identity::{self, IdentityError};
 use super::info::info;
+use super::jobs;
 use super::lanes;
 use super::live::Lives;
 use super::logging::{self, LogLevel, LoggingError};
@@ -105,9 +108,20 @@ pub fn run(settings: Settings, read: Read) -> Result<(), DaemonError> {
 async fn life(settings: Settings, read: Read, log: LogLevel) -> Result<(), DaemonError> {
     let mut signals = Signals::listen()?;
     let mut manager = Manager::default();
-    let in_force = settings.clone();
-    let (running, changeable) = Running::start(settings, log).await?;
-    let reloader = Arc::new(Mutex::new(Reloader::new(read, changeable, &in_force, None)));
+    let kept = Kept::open(&settings)?;
+    let (settings, outcome) = desired_config::at_start(settings, &read, &kept.store);
+    log.set(&settings.log.level);
+    let (in_force, store) = (settings.clone(), kept.store.clone());
+    let (mut running, changeable, arrivals, needs) = match Running::start(settings, log, kept).await {
+        Ok(started) => started,
+        Err(error) => {
+            desired_config::blame(&store, &outcome, &error);
+            return Err(error);
+        }
+    };
+    let reloader = Reloader::new(read, changeable, &in_force, outcome.in_force.clone());
+    let reloader = Arc::new(Mutex::new(reloader));
+    running.fleet = Some(Fleet::start(arrivals, needs, reloader.clone(), outcome));
     running.health.set_ready(true);
     info!("ready");
     manager.ready();
@@ -172,6 +186,21 @@ impl Signals {
     }
 }
 
+/// What is on the disk, and who the box is by it.
+struct Kept {
+    box_id: String,
+    store: Store,
+}
+
+impl Kept {
+    fn open(settings: &Settings) -> Result<Kept, DaemonError> {
+        let state_dir = &settings.device.state_dir;
+        let made = identity::box_id(state_dir)?;
+        let box_id = settings.device.id.clone().unwrap_or(made);
+        Ok(Kept { box_id, store: Store::open(&state_dir.join("roomd.db"))? })
+    }
+}
+
 /// Everything that is stopped again.
 struct Running {
     hub: MediaHub,
@@ -184,6 +213,7 @@ struct Running {
     microphone: Task,
     mutator: Task,
     mqtt: Option<Subsystem>,
+    fleet: Option<Fleet>,
     local: Task,
     serving: Option<Serving>,
 }
@@ -191,12 +221,14 @@ struct Running {
 impl Running {
     /// Opens everything, in this order: state on disk, producers, control, server, bridges, and then what was
     /// ordered before. Also gives what a reload may change.
-    async fn start(settings: Settings, log: LogLevel) -> Result<(Running, Changeable), DaemonError> {
+    async fn start(
+        settings: Settings,
+        log: LogLevel,
+        kept: Kept,
+    ) -> Result<(Running, Changeable, Arrivals, Needs), DaemonError> {
         let state_dir = settings.device.state_dir.clone();
-        let made = identity::box_id(&state_dir)?;
-        let box_id = settings.device.id.clone().unwrap_or(made);
+        let Kept { box_id, store } = kept;
         info!(box_id, name = settings.device.name, state_dir = %state_dir.display(), "this box");
-        let store = Store::open(&state_dir.join("roomd.db"))?;
         let recording = settings::recording(&settings.recording);
 
         let (board, state, hub) = (Board::default(), StatePublisher::new(clock::wall), MediaHub::default());
@@ -242,12 +274,16 @@ impl Running {
         let local = Task::spawn("local", |shutdown| socket.run(for_local, local_info, links, shutdown));
         let issuers = settings.mqtt.as_ref().map(|mqtt| mqtt.issuers.clone()).unwrap_or_default();
         let issuers = watch::Sender::new(issuers);
+        let groups = watch::Sender::new(settings.control.groups.clone());
+        let mut feeds = mqtt::Feeds::new(info);
+        feeds.groups = groups.subscribe();
+        let arrivals = Arrivals::of(&mut feeds);
         let mqtt = match &settings.mqtt {
             None => None,
             Some(mqtt) => {
                 let (fleet, boot_id) = (&settings.device.fleet, ids::random(12));
                 let config = settings::mqtt(mqtt, fleet, &box_id, &boot_id, issuers.subscribe())?;
-                Some(bridge(config, control.clone(), mqtt::Feeds::new(info), &board))
+                Some(bridge(config, control.clone(), feeds.clone(), &board))
             }
         };
 
@@ -255,13 +291,20 @@ impl Running {
         let changeable = Changeable {
             log,
             policy: watch::Sender::new(settings::policy(&settings)),
-            groups: watch::Sender::new(settings.control.groups.clone()),
+            groups,
             recording: watch::Sender::new(recording),
             issuers,
             destinations,
             room: watch::Sender::new(room_config),
             voice: hub.sound.voice.clone(),
             box_id,
+        };
+        let needs = Needs {
+            feeds,
+            store: store.clone(),
+            state: state.clone(),
+            runtime_dir: jobs::runtime_dir(&settings.control.socket),
+            state_dir,
         };
         let (mutator, outputs) = Mutator::new(changeable.policy.subscribe(), desired, store.clone(), orders);
         let recordings =
@@ -280,16 +323,20 @@ impl Running {
             microphone,
             mutator,
             mqtt,
+            fleet: None,
             local,
             serving,
         };
-        Ok((running, changeable))
+        Ok((running, changeable, arrivals, needs))
     }
 
     /// The reverse of the start: capture stops, encoders flush, the streams and the recording end, the room is
     /// left, MQTT says offline and waits for its acknowledgement.
     async fn stop(mut self) {
         self.health.set_ready(false);
+        if let Some(fleet) = self.fleet.take() {
+            fleet.stop().await;
+        }
         self.media.stop_producing(&self.hub).await;
         self.live.stop().await;
         self.recorder.stop().await;
