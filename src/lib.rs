@@ -45,3 +45,4 @@ pub mod ctl;
 pub mod daemon;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
+pub mod provision;

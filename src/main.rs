@@ -80,7 +80,8 @@ fn settings(file: Option<&Path>) -> Result<Settings, ExitCode> {
 }
 
 fn run(settings: Settings, file: Option<PathBuf>) -> ExitCode {
-    let read = move |desired: Option<&DesiredConfig>| load(file.as_deref(), &Environment::of_process(), desired);
+    let read =
+        move |desired: Option<&DesiredConfig>| load(file.as_deref(), &Environment::of_process(), desired);
     match daemon::run(settings, Box::new(read)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

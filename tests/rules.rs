@@ -10,7 +10,7 @@ const L2: &[&str] = &["mp4", "rtmp", "sfu", "room", "control"];
 /// Services that other L3 modules may use.
 const SERVICES: &[&str] = &["codec", "audio", "rtc", "store"];
 const DRIVERS: &[&str] = &["capture", "playback", "participant", "server", "record", "push", "mqtt", "local"];
-const L4: &[&str] = &["config", "daemon", "ctl", "fuzz"];
+const L4: &[&str] = &["config", "daemon", "ctl", "provision", "fuzz"];
 
 /// Words that would make a pure module impure: sockets, files, threads, clocks.
 const IMPURE: &[&str] = &[

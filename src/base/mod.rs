@@ -1,8 +1,11 @@
-//! L0: the vocabulary that everything else stands on. No media, no I/O beyond the operating system's clock.
+//! L0: the vocabulary that everything else stands on. No media, no I/O but the operating system's clock and
+//! private files.
 
 pub mod backoff;
 pub mod clock;
 pub mod ids;
+pub mod not_before;
+pub mod private_file;
 pub mod pulse;
 pub mod thread;
 pub mod units;

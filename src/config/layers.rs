@@ -145,7 +145,8 @@ pub(super) fn is_forbidden(section: &str, key: &str) -> bool {
 }
 
 fn add_desired(reader: &mut Reader, desired: &DesiredConfig) {
-    let problem = |key: String, code, message: String| Problem { origin: DESIRED.to_owned(), key, message, code };
+    let problem =
+        |key: String, code, message: String| Problem { origin: DESIRED.to_owned(), key, message, code };
     for (section, keys) in &desired.config {
         let Some(keys) = keys.as_object() else {
             let message = "a section is expected, an object like {\"name\": \"…\"}".to_owned();

@@ -11,12 +11,13 @@ mod reader;
 mod resolve;
 mod settings;
 
-#[cfg(any(test, fuzzing))]
-pub(crate) use layers::{check, check_desired};
 pub use effective::{Effective, desired_schema, effective_schema};
 pub use layers::{Environment, load};
+#[cfg(any(test, fuzzing))]
+pub(crate) use layers::{check, check_desired};
 pub use problem::{ConfigError, Problem};
 pub use reader::DESIRED;
+pub(crate) use resolve::STATE_DIR;
 pub use settings::{
     AudioSettings, BoxSettings, CameraSettings, ControlSettings, LiveDestinationSettings, LiveSettings,
     LogSettings, MqttSettings, RecordingSettings, RoomSettings, RoomToken, ServerSettings, Settings,

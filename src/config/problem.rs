@@ -49,7 +49,11 @@ impl ConfigError {
     pub fn faults(self) -> Vec<ConfigFault> {
         let fault = |problem: Problem| match problem.origin == super::DESIRED {
             true => ConfigFault { path: problem.key, code: problem.code, message: problem.message },
-            false => ConfigFault { path: problem.key.clone(), code: local(problem.code), message: problem.to_string() },
+            false => ConfigFault {
+                path: problem.key.clone(),
+                code: local(problem.code),
+                message: problem.to_string(),
+            },
         };
         self.0.into_iter().map(fault).collect()
     }

@@ -165,7 +165,12 @@ impl Reader {
     fn note(&mut self, section: &str, key: &str, code: FaultCode, message: impl Into<String>) {
         let origin = self.values.get(&(section.to_owned(), key.to_owned()));
         let origin = origin.map_or_else(|| "defaults".to_owned(), |(_, origin)| origin.to_string());
-        self.problems.push(Problem { origin, key: format!("{section}.{key}"), message: message.into(), code });
+        self.problems.push(Problem {
+            origin,
+            key: format!("{section}.{key}"),
+            message: message.into(),
+            code,
+        });
     }
 
     /// Whether a value was given at all.

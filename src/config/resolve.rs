@@ -17,7 +17,7 @@ use crate::server::report::WebhookUrl;
 /// Groups that a box may be in; each is a subscription at the broker.
 const MAX_GROUPS: usize = 32;
 
-pub(super) const STATE_DIR: &str = "/var/lib/roomd";
+pub(crate) const STATE_DIR: &str = "/var/lib/roomd";
 
 /// Keys of the contract that later versions act upon.
 const LATER: [(&str, &str); 8] = [

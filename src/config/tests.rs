@@ -145,12 +145,15 @@ fn what_the_fleet_desires_wins_over_the_files_and_loses_against_the_environment(
     std::fs::create_dir_all(state.join("conf.d")).unwrap();
     std::fs::write(&file, format!("[box]\nstate_dir = {:?}\n[camera]\nfps = 10", state.display())).unwrap();
     std::fs::write(state.join("conf.d/1.toml"), "[camera]\nfps = 11\n[room]\ntoken_file = \"/t\"").unwrap();
-    let wish = |json: &str| DesiredConfig::parse(format!(r#"{{"version":1,"config":{json}}}"#).as_bytes()).unwrap();
+    let wish =
+        |json: &str| DesiredConfig::parse(format!(r#"{{"version":1,"config":{json}}}"#).as_bytes()).unwrap();
     let load = |json: &str, environment: &Environment| load(Some(&file), environment, Some(&wish(json)));
     let set = Environment([("ROOMD_CAMERA__FPS".to_owned(), "13".to_owned())].into());
     let fps = |environment| load(r#"{"camera":{"fps":12}}"#, environment).unwrap().camera.fps;
     assert_eq!((fps(&Environment::default()), fps(&set)), (12, 13));
-    let faults = load(r#"{"room":{"api_key":"k","api_secret_file":"/s"}}"#, &Environment::default()).unwrap_err().faults();
+    let faults = load(r#"{"room":{"api_key":"k","api_secret_file":"/s"}}"#, &Environment::default())
+        .unwrap_err()
+        .faults();
     assert_eq!((faults[0].path.as_str(), faults[0].code), ("room.token_file", FaultCode::Conflict));
     assert!(faults[0].message.contains("conf.d/1.toml"), "the file that it contradicts: {faults:?}");
     std::fs::write(state.join("conf.d/1.toml"), "[camera]\nfps = \"s\"").unwrap();

@@ -137,9 +137,8 @@ impl DesiredConfig {
         if json.len() > MAX_BYTES {
             return Err(whole(format!("{} bytes given, at most {MAX_BYTES} are allowed", json.len())));
         }
-        let value: Value = serde_json::from_slice(json).map_err(|error| {
-            whole(format!("no JSON at line {}, column {}", error.line(), error.column()))
-        })?;
+        let value: Value = serde_json::from_slice(json)
+            .map_err(|error| whole(format!("no JSON at line {}, column {}", error.line(), error.column())))?;
         let Value::Object(mut document) = value else {
             return Err(whole("an object {version, config} is wanted".to_owned()));
         };
@@ -170,11 +169,10 @@ impl DesiredConfig {
     pub fn against(&self, in_force: Option<&DesiredConfig>) -> Result<Standing, Rejection> {
         let Some(old) = in_force else { return Ok(Standing::Newer) };
         let rejected = |code, message: String| {
-            Err(Rejection::new(Some(self.version), vec![ConfigFault {
-                path: "version".to_owned(),
-                code,
-                message,
-            }]))
+            Err(Rejection::new(
+                Some(self.version),
+                vec![ConfigFault { path: "version".to_owned(), code, message }],
+            ))
         };
         match (self.version.cmp(&old.version), self.config == old.config) {
             (std::cmp::Ordering::Greater, _) => Ok(Standing::Newer),

@@ -226,7 +226,9 @@ impl Job {
     pub fn parse(json: &[u8]) -> Result<Job, JobError> {
         let value: Value = serde_json::from_slice(json)
             .map_err(|error| bad(format!("no JSON at line {}, column {}", error.line(), error.column())))?;
-        let Value::Object(mut fields) = value else { return Err(bad("an object {op, args, deadline} is wanted")) };
+        let Value::Object(mut fields) = value else {
+            return Err(bad("an object {op, args, deadline} is wanted"));
+        };
         let op = fields.remove("op");
         let args = fields.remove("args").unwrap_or_else(|| Value::Object(Map::new()));
         let deadline = fields.remove("deadline");
@@ -237,7 +239,9 @@ impl Job {
         let op = match op.as_ref().and_then(Value::as_str) {
             Some("reboot") => arguments(args).map(Op::Reboot)?,
             Some("log_upload") => Op::LogUpload(arguments::<LogUpload>(args)?.checked()?),
-            Some("update" | "reprovision") => return Err(unsupported("this version of roomd cannot do that")),
+            Some("update" | "reprovision") => {
+                return Err(unsupported("this version of roomd cannot do that"));
+            }
             Some(_) => return Err(unsupported("op: known are reboot and log_upload")),
             None => return Err(bad("op: a text is wanted")),
         };
@@ -261,7 +265,8 @@ fn unsupported(message: &str) -> JobError {
 fn arguments<T: for<'a> Deserialize<'a>>(args: Value) -> Result<T, JobError> {
     serde_json::from_value(args).map_err(|error| {
         let error = error.to_string();
-        let quotes = ["invalid type", "invalid value", "unknown variant"].iter().any(|start| error.contains(start));
+        let quotes =
+            ["invalid type", "invalid value", "unknown variant"].iter().any(|start| error.contains(start));
         match error.rsplit_once("expected ").filter(|_| quotes) {
             Some((_, wanted)) => bad(format!("args: a wrong value, wanted is {wanted}")),
             None => bad(format!("args: {error:.200}")),
@@ -293,13 +298,19 @@ mod tests {
     #[test]
     fn jobs_are_read() {
         let job = Job::parse(br#"{"op":"reboot","deadline":"2026-11-21T20:00:00Z"}"#).unwrap();
-        assert_eq!((job.op.clone(), job.deadline_ms()), (Op::Reboot(Reboot { when: When::Idle }), 1_795_291_200_000));
+        assert_eq!(
+            (job.op.clone(), job.deadline_ms()),
+            (Op::Reboot(Reboot { when: When::Idle }), 1_795_291_200_000)
+        );
         let text = json!({"op": "log_upload", "deadline": "2026-11-21T21:00:00+01:00", "args": {
             "since": "2026-11-21T00:00:00Z", "until": "2026-11-21T01:00:00Z", "url": "https://[::1]:8443/b?sign=s3cret"}});
         let job = Job::parse(text.to_string().as_bytes()).unwrap();
         assert!(!format!("{job:?}").contains("s3cret"));
         let Op::LogUpload(upload) = &job.op else { panic!("{job:?}") };
-        assert_eq!((upload.url.host(), upload.url.port(), upload.url.authority()), ("::1", 8443, "[::1]:8443"));
+        assert_eq!(
+            (upload.url.host(), upload.url.port(), upload.url.authority()),
+            ("::1", 8443, "[::1]:8443")
+        );
         assert_eq!(upload.url.path_and_query(), "/b?sign=s3cret");
         assert_eq!(Job::parse(&serde_json::to_vec(&job).unwrap()), Ok(job));
     }
@@ -319,7 +330,11 @@ mod tests {
             (r#"{"op":"reboot"}"#.to_owned(), Code::BadRequest, "deadline"),
             (r#"{"op":"reboot","deadline":99999999999999999999}"#.to_owned(), Code::BadRequest, "deadline"),
             (r#"{"op":"reboot","deadline":"soon"}"#.to_owned(), Code::BadRequest, "deadline"),
-            (r#"{"op":"reboot","args":{"when":"s3cret"},"deadline":"x"}"#.to_owned(), Code::BadRequest, "idle"),
+            (
+                r#"{"op":"reboot","args":{"when":"s3cret"},"deadline":"x"}"#.to_owned(),
+                Code::BadRequest,
+                "idle",
+            ),
             (r#"{"op":"reboot","args":{"how":"s3cret"},"deadline":"x"}"#.to_owned(), Code::BadRequest, "how"),
             (r#"{"op":"reboot","args":["s3cret"],"deadline":"x"}"#.to_owned(), Code::BadRequest, "args"),
             (r#"{"op":"reboot","more":"s3cret"}"#.to_owned(), Code::BadRequest, "more"),
@@ -335,7 +350,11 @@ mod tests {
         ] {
             let error = Job::parse(text.as_bytes()).unwrap_err();
             assert_eq!(error.code, code, "{text:.80}");
-            assert!(error.message.contains(word) && !error.message.contains("s3cret"), "{text:.80}: {}", error.message);
+            assert!(
+                error.message.contains(word) && !error.message.contains("s3cret"),
+                "{text:.80}: {}",
+                error.message
+            );
         }
     }
 

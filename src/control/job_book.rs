@@ -122,8 +122,15 @@ impl JobBook {
             self.make_room(now_ms);
         }
         if self.jobs.len() >= REMEMBERED {
-            let message = format!("{REMEMBERED} jobs are remembered already: take away those that have ended");
-            status = JobStatus { status: Progress::Rejected, step: "refused".to_owned(), code: Some(Code::Busy), message, ..status };
+            let message =
+                format!("{REMEMBERED} jobs are remembered already: take away those that have ended");
+            status = JobStatus {
+                status: Progress::Rejected,
+                step: "refused".to_owned(),
+                code: Some(Code::Busy),
+                message,
+                ..status
+            };
             return Received::Full(status);
         }
         let parsed = Job::parse(payload);
@@ -136,7 +143,13 @@ impl JobBook {
         match parsed {
             Err(error) => self.end(id, Progress::Rejected, error.code, &error.message, ts),
             Ok(job) if job.deadline_ms() <= now_ms => {
-                self.end(id, Progress::TimedOut, Code::Expired, "it came after its deadline and was not begun", ts);
+                self.end(
+                    id,
+                    Progress::TimedOut,
+                    Code::Expired,
+                    "it came after its deadline and was not begun",
+                    ts,
+                );
             }
             Ok(_) => {}
         }
@@ -175,12 +188,17 @@ impl JobBook {
     /// What is due `now`; `idle`: a restart would disturb nobody.
     pub fn turn(&mut self, now_ms: i64, idle: bool, ts: &str) -> Vec<Action> {
         self.deadlines(now_ms, ts);
-        let mut actions: Vec<Action> = std::mem::take(&mut self.aborted).into_iter().map(Action::Abort).collect();
-        let is_uploading = |entry: &Entry| entry.begun && !entry.row.status.status.is_end() && matches!(entry.op, Some(Op::LogUpload(_)));
+        let mut actions: Vec<Action> =
+            std::mem::take(&mut self.aborted).into_iter().map(Action::Abort).collect();
+        let is_uploading = |entry: &Entry| {
+            entry.begun && !entry.row.status.status.is_end() && matches!(entry.op, Some(Op::LogUpload(_)))
+        };
         let mut uploading = self.jobs.values().any(is_uploading);
         for (id, op, progress, deadline_ms) in self.open(|entry| !entry.begun) {
             match op {
-                Some(Op::Reboot(_)) if progress == Progress::Running => actions.push(Action::Reboot(id.clone())),
+                Some(Op::Reboot(_)) if progress == Progress::Running => {
+                    actions.push(Action::Reboot(id.clone()))
+                }
                 Some(Op::Reboot(reboot)) if reboot.when == When::Idle && (!idle || uploading) => {
                     self.change(&id, Progress::Queued, "waiting_until_idle", 0, "", ts);
                     continue;
@@ -233,7 +251,10 @@ impl JobBook {
     /// Statuses to be published since the last call; None: to be removed.
     pub fn untold(&mut self) -> Vec<(String, Option<JobStatus>)> {
         let untold = std::mem::take(&mut self.untold);
-        untold.into_iter().map(|id| (id.clone(), self.jobs.get(&id).map(|entry| entry.row.status.clone()))).collect()
+        untold
+            .into_iter()
+            .map(|id| (id.clone(), self.jobs.get(&id).map(|entry| entry.row.status.clone())))
+            .collect()
     }
 
     /// Jobs that have ended since the last call.
@@ -253,7 +274,9 @@ impl JobBook {
     }
 
     fn deadlines(&mut self, now_ms: i64, ts: &str) {
-        for (id, op, progress, _) in self.open(|entry| entry.row.deadline_ms.is_some_and(|deadline| deadline <= now_ms)) {
+        for (id, op, progress, _) in
+            self.open(|entry| entry.row.deadline_ms.is_some_and(|deadline| deadline <= now_ms))
+        {
             let begun = self.jobs.get(&id).is_some_and(|entry| entry.begun);
             match (op, progress) {
                 (Some(Op::Reboot(_)), Progress::Running) => {
@@ -273,7 +296,8 @@ impl JobBook {
     /// Forgets ended jobs that would not be run again.
     fn make_room(&mut self, now_ms: i64) {
         let past = |entry: &Entry| {
-            entry.row.status.status.is_end() && entry.row.deadline_ms.is_none_or(|deadline| deadline <= now_ms)
+            entry.row.status.status.is_end()
+                && entry.row.deadline_ms.is_none_or(|deadline| deadline <= now_ms)
         };
         let past: Vec<String> =
             self.jobs.iter().filter(|(_, entry)| past(entry)).map(|(id, _)| id.clone()).collect();
@@ -306,13 +330,16 @@ impl JobBook {
     }
 
     fn end(&mut self, id: &str, progress: Progress, code: Code, message: &str, ts: &str) {
-        let Some(entry) = self.jobs.get_mut(id).filter(|entry| !entry.row.status.status.is_end()) else { return };
+        let Some(entry) = self.jobs.get_mut(id).filter(|entry| !entry.row.status.status.is_end()) else {
+            return;
+        };
         let percent = if progress == Progress::Succeeded { 100 } else { entry.row.status.percent };
         // Where it was when it ended says more than that it ended.
         let step = std::mem::take(&mut entry.row.status.step);
         let step = if progress == Progress::Succeeded { "done".to_owned() } else { step };
         let message = message.to_owned();
-        entry.row.status = JobStatus { status: progress, step, percent, code: Some(code), message, ts: ts.to_owned() };
+        entry.row.status =
+            JobStatus { status: progress, step, percent, code: Some(code), message, ts: ts.to_owned() };
         entry.row.order = None;
         entry.op = None;
         self.ended.insert(id.to_owned());
@@ -322,7 +349,9 @@ impl JobBook {
 
 /// 64-bit FNV-1a.
 fn fingerprint(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+    bytes
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 #[cfg(test)]

@@ -6,58 +6,74 @@ use clap::{Parser, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
 use super::Error;
+use super::provision::{EnrollOrder, ProvisionArgs};
 
-/// Order a roomd box: join and leave rooms, record, go live, mute, and see what is going on.
+/// Order roomd boxes: join and leave rooms, record, go live, mute, and see what is going on.
 ///
-/// Without --broker it talks to the roomd on this machine, over its control socket. With --broker, --fleet and
-/// --box (or ROOMCTL_BROKER, ROOMCTL_FLEET, ROOMCTL_BOX) it orders any box of the fleet by MQTT 5.
+/// Without --broker it talks to the roomd on this machine, over its control socket. With --broker and --box (or
+/// ROOMCTL_BROKER, ROOMCTL_FLEET, ROOMCTL_BOX) it orders any box of a fleet by MQTT 5.
 ///
 /// Exit codes: 0 done, 1 refused by the box (its code is printed), 2 usage, 3 unreachable or timed out.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "roomctl", version)]
 pub struct Args {
-    /// Control socket of the roomd on this machine
-    #[arg(long, value_name = "PATH", env = "ROOMCTL_SOCKET", default_value = "/run/roomd/control.sock")]
-    pub socket: PathBuf,
-    /// Print one JSON document instead of text (with --watch: one a line)
+    /// Print one JSON document instead of text (what watches: one a line)
     #[arg(long, global = true)]
     pub json: bool,
+    /// Who is ordered.
+    #[command(flatten)]
+    pub connection: Connection,
+    /// What to do
+    #[command(subcommand)]
+    pub order: Order,
+}
+
+/// Who is ordered, and how to get there.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Which box, and how to reach it")]
+pub struct Connection {
+    /// Control socket of the roomd on this machine
+    #[arg(
+        long,
+        global = true,
+        value_name = "PATH",
+        env = "ROOMCTL_SOCKET",
+        default_value = "/run/roomd/control.sock"
+    )]
+    pub socket: PathBuf,
     /// MQTT 5 broker: mqtt://host[:port] or mqtts://host[:port]
-    #[arg(long, value_name = "URL", env = "ROOMCTL_BROKER", requires = "box_id")]
+    #[arg(long, global = true, value_name = "URL", env = "ROOMCTL_BROKER")]
     pub broker: Option<String>,
     /// The fleet that the box belongs to
-    #[arg(long, value_name = "NAME", env = "ROOMCTL_FLEET", default_value = "default")]
+    #[arg(long, global = true, value_name = "NAME", env = "ROOMCTL_FLEET", default_value = "default")]
     pub fleet: String,
     /// The box's id
-    #[arg(long = "box", value_name = "ID", env = "ROOMCTL_BOX")]
+    #[arg(long = "box", global = true, value_name = "ID", env = "ROOMCTL_BOX")]
     pub box_id: Option<String>,
     /// Name to be known by at the broker: client id and part of the response topic (default: a random one)
-    #[arg(long, value_name = "NAME", env = "ROOMCTL_CLIENT")]
+    #[arg(long, global = true, value_name = "NAME", env = "ROOMCTL_CLIENT")]
     pub client: Option<String>,
     /// Who gives the order, if not the client (the broker must make that trustworthy)
-    #[arg(long, value_name = "NAME", env = "ROOMCTL_ISSUER")]
+    #[arg(long, global = true, value_name = "NAME", env = "ROOMCTL_ISSUER")]
     pub issuer: Option<String>,
     /// User name at the broker
-    #[arg(long, value_name = "NAME", env = "ROOMCTL_USERNAME")]
+    #[arg(long, global = true, value_name = "NAME", env = "ROOMCTL_USERNAME")]
     pub username: Option<String>,
     /// File whose first line is the password at the broker
-    #[arg(long, value_name = "FILE", env = "ROOMCTL_PASSWORD_FILE")]
+    #[arg(long, global = true, value_name = "FILE", env = "ROOMCTL_PASSWORD_FILE")]
     pub password_file: Option<PathBuf>,
     /// PEM file of the authority that signed the broker's certificate (default: the public web's)
-    #[arg(long, value_name = "FILE", env = "ROOMCTL_CA_FILE")]
+    #[arg(long, global = true, value_name = "FILE", env = "ROOMCTL_CA_FILE")]
     pub ca_file: Option<PathBuf>,
-    /// PEM file of a client certificate for the broker
+    /// PEM file of a client certificate for the broker (this one and its key before the command)
     #[arg(long, value_name = "FILE", env = "ROOMCTL_CERT_FILE", requires = "key_file")]
     pub cert_file: Option<PathBuf>,
     /// PEM file of its key
     #[arg(long, value_name = "FILE", env = "ROOMCTL_KEY_FILE", requires = "cert_file")]
     pub key_file: Option<PathBuf>,
-    /// Seconds to wait for the box's answer by MQTT
-    #[arg(long, value_name = "SECONDS", default_value_t = 35, value_parser = clap::value_parser!(u16).range(1..=3600))]
+    /// Seconds to wait for answers by MQTT
+    #[arg(long, global = true, value_name = "SECONDS", default_value_t = 35, value_parser = clap::value_parser!(u16).range(1..=3600))]
     pub timeout: u16,
-    /// What to do
-    #[command(subcommand)]
-    pub order: Order,
 }
 
 /// What to do.
@@ -125,6 +141,13 @@ pub enum Order {
         /// The room's name
         room: String,
     },
+    /// Enrol this box in its fleet, as roomd-provision.json says (done by roomd-provision.service at the first start)
+    ///
+    /// Exit codes of its own: 0 enrolled, 1 not yet (try again), 78 never (the file or its token is no good).
+    Provision(ProvisionArgs),
+    /// Run a small enrolment server for labs: its own authority, single-use tokens, mosquitto's configuration
+    #[command(subcommand)]
+    EnrollServer(EnrollOrder),
     /// Give any command with its parameters as JSON
     Cmd {
         /// Its name, as in the MQTT contract (room.join, recording.set, …)
@@ -190,6 +213,8 @@ impl Order {
             Order::Info => ("info", Value::Null),
             Order::AdminLink => ("admin.link", Value::Null),
             Order::GuestLink { room } => ("guest.link", json!({"room": room})),
+            // These order no box: they are done before anybody asks.
+            Order::Provision(_) | Order::EnrollServer(_) => ("", Value::Null),
             Order::Cmd { name, params } => {
                 let params = serde_json::from_str(params)
                     .map_err(|error| Error::Usage(format!("the parameters are not JSON: {error}")))?;

@@ -2,11 +2,14 @@
 
 mod args;
 mod output;
+mod provision;
 mod target;
+mod time;
 
 use std::io::{self, Write};
 
-pub use args::{Args, Order};
+pub use args::{Args, Connection, Order};
+pub use provision::{EnrollOrder, ProvisionArgs};
 use target::Target;
 
 use crate::control::{Code, Reply};
@@ -23,6 +26,8 @@ pub enum Exit {
     Usage = 2,
     /// The box or the broker was not reached, or did not answer in time.
     Unreachable = 3,
+    /// `provision`: the file or its token is no good (`EX_CONFIG` of sysexits.h).
+    Never = 78,
 }
 
 /// Why the box gave no reply.
@@ -64,8 +69,13 @@ pub async fn run(args: &Args, out: &mut impl Write, err: &mut impl Write) -> Exi
 }
 
 async fn perform(args: &Args, out: &mut impl Write) -> Result<Exit, Error> {
+    match &args.order {
+        Order::Provision(enrolment) => return provision::provision(enrolment, args.json, out).await,
+        Order::EnrollServer(order) => return provision::enroll_server(order, args, out).await,
+        _ => {}
+    }
     let (name, params) = args.order.request()?;
-    let mut target = Target::open(args).await?;
+    let mut target = Target::open(&args.connection).await?;
     let watch = matches!(args.order, Order::State { watch: true });
     let exit = match name.as_str() {
         "state" | "info" => document(args, &mut target, &name, watch, out).await?,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{Args, Error};
+use super::{Connection, Error};
 use crate::base::ids;
 use crate::control::Reply;
 use crate::control::topics::Topics;
@@ -20,7 +20,7 @@ pub(super) enum Target {
 
 impl Target {
     /// Connects as `args` say.
-    pub(super) async fn open(args: &Args) -> Result<Target, Error> {
+    pub(super) async fn open(args: &Connection) -> Result<Target, Error> {
         let Some(url) = &args.broker else {
             if args.box_id.is_some() {
                 return Err(Error::Usage("--box needs --broker".to_owned()));

@@ -30,7 +30,6 @@ fn every_order_becomes_its_command() {
     }
     assert!(matches!(parsed("cmd x nonsense").order.request(), Err(Error::Usage(_))));
     assert!(Args::try_parse_from(["roomctl", "record", "maybe"]).is_err());
-    assert!(Args::try_parse_from(["roomctl", "--broker", "mqtt://h", "ping"]).is_err());
 }
 
 #[test]
@@ -51,6 +50,15 @@ fn each_output_takes_the_key_of_its_own_file() {
     ] {
         assert!(matches!(parsed(&wrong).order.request(), Err(Error::Usage(_))), "{wrong}");
     }
+}
+
+#[tokio::test]
+async fn a_broker_without_a_box_and_a_box_without_a_broker_are_usage_errors() {
+    for line in ["--broker mqtt://h ping", "--box a ping", "--broker http://h --box a ping"] {
+        let exit = run(&parsed(line), &mut Vec::new(), &mut Vec::new()).await;
+        assert_eq!(exit, Exit::Usage, "{line}");
+    }
+    assert!(Args::try_parse_from(["roomctl", "--cert-file", "c", "ping"]).is_err());
 }
 
 #[tokio::test]

@@ -82,7 +82,10 @@ pub fn at_start(local: Settings, read: &Read, store: &Store) -> (Settings, Outco
     };
     let failed = kept::<Failed>(store, FAILED).ok().flatten().filter(|failed| failed.config == desired);
     if let Some(Failed { reason, .. }) = failed {
-        warn!(version = desired.version, reason, "the box did not start with the fleet's configuration: left out");
+        warn!(
+            version = desired.version,
+            reason, "the box did not start with the fleet's configuration: left out"
+        );
         let rejection = Rejection::new(Some(desired.version), vec![start_failed(reason)]);
         return (local, Outcome::rejected(None, rejection));
     }
@@ -218,9 +221,9 @@ impl Wishes {
         }
         let checked = self.reloader().check(desired.as_ref());
         let settings = checked.map_err(|error: ConfigError| rejected(error.faults()))?;
-        self.keep(&desired).await.map_err(|reason| {
-            rejected(vec![ConfigFault::whole(FaultCode::NotKept, reason)])
-        })?;
+        self.keep(&desired)
+            .await
+            .map_err(|reason| rejected(vec![ConfigFault::whole(FaultCode::NotKept, reason)]))?;
         self.reloader().apply(&settings, desired.clone());
         self.outcome = Outcome { in_force: desired, rejection: None };
         Ok(())

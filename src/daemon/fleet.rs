@@ -55,7 +55,12 @@ pub struct Needs {
 
 impl Fleet {
     /// Begins; `outcome` is what became of the configuration kept before this start.
-    pub fn start(arrivals: Arrivals, needs: Needs, reloader: Arc<Mutex<Reloader>>, outcome: Outcome) -> Fleet {
+    pub fn start(
+        arrivals: Arrivals,
+        needs: Needs,
+        reloader: Arc<Mutex<Reloader>>,
+        outcome: Outcome,
+    ) -> Fleet {
         let Needs { feeds, store, state, runtime_dir, state_dir } = needs;
         let (documents, events) = (feeds.documents, feeds.events);
         let jobs = Jobs {

@@ -68,7 +68,9 @@ impl Put {
     pub fn new(url: UploadUrl) -> Result<Put, String> {
         let own = match std::env::var_os("SSL_CERT_FILE") {
             None => None,
-            Some(path) => Some(read(&path).map_err(|error| format!("SSL_CERT_FILE {}: {error}", path.display()))?),
+            Some(path) => {
+                Some(read(&path).map_err(|error| format!("SSL_CERT_FILE {}: {error}", path.display()))?)
+            }
         };
         let tls = tls::client_config(own.as_deref()).map_err(|error| format!("SSL_CERT_FILE: {error}"))?;
         Ok(Put { url, tls })
@@ -78,7 +80,12 @@ impl Put {
     ///
     /// # Errors
     /// [`Failure`].
-    pub async fn send(&self, file: File, length: u64, sent: impl Fn(u64) + Send + 'static) -> Result<(), Failure> {
+    pub async fn send(
+        &self,
+        file: File,
+        length: u64,
+        sent: impl Fn(u64) + Send + 'static,
+    ) -> Result<(), Failure> {
         let gone = Arc::new(AtomicU64::new(0));
         let request = Request::put(self.url.path_and_query())
             .header(header::HOST, self.url.authority())

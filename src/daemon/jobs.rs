@@ -118,7 +118,8 @@ impl Work {
         }
         for (id, status) in self.book.ended() {
             info!(id, status = ?status.status, code = ?status.code, status.message, "job ended");
-            let data = json!({"id": id, "status": status.status, "code": status.code, "message": status.message});
+            let data =
+                json!({"id": id, "status": status.status, "code": status.code, "message": status.message});
             self.jobs.events.push(EventKind::JobEnded, data);
         }
         for action in actions {
@@ -163,7 +164,9 @@ impl Work {
             info!(id, bytes = arrived.payload.len(), "a job has arrived");
             match self.book.receive(&id, &arrived.payload, now_ms(), &ts) {
                 Received::Known => {}
-                Received::Taken => warn!(id, "another job under the id of one that is known: it changes nothing"),
+                Received::Taken => {
+                    warn!(id, "another job under the id of one that is known: it changes nothing")
+                }
                 Received::Full(status) => self.publish(id.clone(), &status),
             }
         }

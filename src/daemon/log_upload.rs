@@ -82,7 +82,8 @@ async fn run(
     let (since, until) = (upload.since.unix_timestamp(), upload.until.unix_timestamp());
     let (name, stopped) = (id.to_owned(), stop.clone());
     let collecting = tokio::task::spawn_blocking(move || collect(&name, since, until, &spool, &stopped));
-    let (file, bytes) = collecting.await.map_err(|_| fault(Code::Internal, "collecting the log failed"))??;
+    let (file, bytes) =
+        collecting.await.map_err(|_| fault(Code::Internal, "collecting the log failed"))??;
     let put = Put::new(upload.url).map_err(|error| fault(Code::Internal, error))?;
     let mut backoff = Backoff::new(RETRY.0, RETRY.1);
     loop {
@@ -123,19 +124,24 @@ fn collect(id: &str, since: i64, until: i64, spool: &Path, stop: &Shutdown) -> R
         .stderr(Stdio::piped());
     sys::child::limit(&mut command);
     let child = command.spawn().map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => fault(Code::Unsupported, "this box has no journal (journalctl is missing)"),
+        std::io::ErrorKind::NotFound => {
+            fault(Code::Unsupported, "this box has no journal (journalctl is missing)")
+        }
         _ => fault(Code::Internal, format!("journalctl: {error}")),
     })?;
-    let mut reading = Reading { child, packer: GzEncoder::new(file, Compression::default()), complaint: Vec::new() };
+    let mut reading =
+        Reading { child, packer: GzEncoder::new(file, Compression::default()), complaint: Vec::new() };
     reading.read(stop)?;
-    let status = reading.child.wait().map_err(|error| fault(Code::Internal, format!("journalctl: {error}")))?;
+    let status =
+        reading.child.wait().map_err(|error| fault(Code::Internal, format!("journalctl: {error}")))?;
     let said = String::from_utf8_lossy(&reading.complaint).into_owned();
     complained(&said)?;
     if !status.success() {
         let line: String = said.lines().next().unwrap_or_default().chars().take(200).collect();
         return Err(fault(Code::Internal, format!("journalctl: {status}: {line}")));
     }
-    let written = |error: std::io::Error| fault(Code::Internal, format!("the log cannot be written: {error}"));
+    let written =
+        |error: std::io::Error| fault(Code::Internal, format!("the log cannot be written: {error}"));
     let file = reading.packed().map_err(written)?;
     let bytes = file.metadata().map_err(written)?.len();
     debug!(id, bytes, "the log is collected");
@@ -208,7 +214,8 @@ impl Reading {
     }
 
     fn pack(&mut self, bytes: &[u8]) -> Result<(), Fault> {
-        let packed = |error: std::io::Error| fault(Code::Internal, format!("the log cannot be written: {error}"));
+        let packed =
+            |error: std::io::Error| fault(Code::Internal, format!("the log cannot be written: {error}"));
         self.packer.write_all(bytes).map_err(packed)?;
         if self.packer.get_ref().metadata().map_err(packed)?.len() > MAX_PACKED {
             let message = format!("more than {MAX_PACKED} bytes of log, compressed: ask for a shorter range");

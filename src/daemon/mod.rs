@@ -27,7 +27,7 @@ mod task;
 mod watchdog;
 
 pub use devices::Devices;
-pub use identity::IdentityError;
+pub use identity::{IdentityError, box_id};
 pub use logging::LoggingError;
 pub use reload::Read;
 pub use run::{DaemonError, run};

@@ -105,7 +105,12 @@ pub struct Reloader {
 
 impl Reloader {
     /// For a box that was started with `settings`, which hold the fleet's `desired` ones.
-    pub fn new(read: Read, changeable: Changeable, settings: &Settings, desired: Option<DesiredConfig>) -> Self {
+    pub fn new(
+        read: Read,
+        changeable: Changeable,
+        settings: &Settings,
+        desired: Option<DesiredConfig>,
+    ) -> Self {
         let effective = Effective::of(settings).document();
         let in_force = watch::Sender::new(InForce { effective, restart_needed: BTreeSet::new() });
         Reloader { read, changeable, desired, given: settings.given.clone(), in_force }
@@ -211,7 +216,8 @@ mod tests {
 
     #[test]
     fn what_waits_for_a_restart_is_told_as_it_still_is() {
-        let before = serde_json::json!({"log": {"level": "info"}, "camera": {"fps": 30}, "room": {"identity": "a"}});
+        let before =
+            serde_json::json!({"log": {"level": "info"}, "camera": {"fps": 30}, "room": {"identity": "a"}});
         let now = serde_json::json!({"log": {"level": "debug"}, "camera": {"fps": 15}, "room": {}});
         let told = serde_json::json!({"log": {"level": "debug"}, "camera": {"fps": 30}, "room": {}});
         assert_eq!(merged(&before, &now), told);

@@ -81,7 +81,9 @@ pub fn job(bytes: &[u8]) {
         }
     }
     book.turn(i64::MAX, true, "");
-    assert!(book.untold().iter().all(|(_, status)| status.as_ref().is_none_or(|status| status.status.is_end())));
+    assert!(
+        book.untold().iter().all(|(_, status)| status.as_ref().is_none_or(|status| status.status.is_end()))
+    );
 }
 
 /// A token; and claims under a valid signature, an unusual header before them.

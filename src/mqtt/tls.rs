@@ -1,5 +1,6 @@
 //! TLS for the broker: 1.2 and newer, by aws-lc-rs, with our own or the public web's authorities.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use rustls::pki_types::pem::PemObject;
@@ -8,11 +9,15 @@ use rustls::{ClientConfig, RootCertStore};
 
 use super::config::read;
 use super::{Access, Error};
+use crate::base::not_before::NotBefore;
 
 /// What a TLS connection needs, from the files as they are now.
 pub(super) fn client_config(access: &Access) -> Result<Arc<ClientConfig>, Error> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider)
+    // A box without a battery: its certificate is dated by the server that gave it.
+    let time =
+        NotBefore::of([&access.cert_file, &access.ca_file].into_iter().flatten().map(PathBuf::as_path));
+    let builder = ClientConfig::builder_with_details(provider, Arc::new(time))
         .with_safe_default_protocol_versions()
         .map_err(|error| bad("url", &error))?
         .with_root_certificates(roots(access)?);

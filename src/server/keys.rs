@@ -4,7 +4,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use super::private_file;
+use crate::base::private_file;
 use crate::room::token::{Keys, KeysError};
 
 /// Largest keys file, in bytes.

@@ -4,7 +4,6 @@ pub mod admin;
 pub mod api;
 pub mod http;
 pub mod keys;
-mod private_file;
 pub mod report;
 pub mod signal;
 pub mod tls;

@@ -27,9 +27,7 @@ impl Broker {
 
     /// Only its port is chosen.
     pub fn absent() -> Broker {
-        let port =
-            TcpListener::bind("127.0.0.1:0").and_then(|probe| probe.local_addr()).expect("a port").port();
-        Broker { port, dir: tempfile::tempdir().expect("a temporary folder"), child: None }
+        Broker { port: free_port(), dir: tempfile::tempdir().expect("a temporary folder"), child: None }
     }
 
     /// Starts it on its port and waits until it listens.
@@ -163,6 +161,11 @@ impl Drop for Broker {
             let _ = child.wait();
         }
     }
+}
+
+/// A port that nobody has at the moment.
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").and_then(|probe| probe.local_addr()).expect("a port").port()
 }
 
 /// A message that was heard.

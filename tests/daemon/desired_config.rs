@@ -42,10 +42,12 @@ fn what_the_fleet_desires_is_in_force_at_once_and_after_a_power_cut_without_any_
     assert_eq!((&report["desired_version"], &report["status"]), (&json!(0), &json!("applied")), "{report}");
     assert_eq!(report["effective"]["camera"]["fps"], 30, "{report}");
     roomd.ask(&["mute"]);
-    let unmute = |name: &str| broker.ask(&box_id, "microphone.set", r#"{"muted": false}"#, name)["code"].clone();
+    let unmute =
+        |name: &str| broker.ask(&box_id, "microphone.set", r#"{"muted": false}"#, name)["code"].clone();
     assert_eq!(unmute("before"), "unauthorized");
 
-    let config = json!({"control": {"allow_remote_unmute": true}, "camera": {"fps": 15}, "box": {"name": "hall"}});
+    let config =
+        json!({"control": {"allow_remote_unmute": true}, "camera": {"fps": 15}, "box": {"name": "hall"}});
     let report = desire(&broker, &box_id, 3, &config);
     assert_eq!((&report["status"], &report["config_version"]), (&json!("applied"), &json!(3)), "{report}");
     assert_eq!(report["restart_needed"], json!(["box.name", "camera.fps"]), "{report}");
@@ -106,13 +108,19 @@ fn a_bad_configuration_is_rejected_as_a_whole_and_an_old_one_too_and_the_one_in_
         assert_eq!(desire(&broker, &id, 5, &good)["status"], "applied", "it is what is in force");
         broker.put(&id, "config/desired", torn);
         let report = broker.wait(&id, "config/reported", |report| report["status"] == "rejected");
-        assert_eq!((&report["desired_version"], errors(&report)), (&Value::Null, vec![": bad_document".to_owned()]));
+        assert_eq!(
+            (&report["desired_version"], errors(&report)),
+            (&Value::Null, vec![": bad_document".to_owned()])
+        );
     }
     assert_eq!(roomd.state()["config_version"], 5);
 
     broker.put(&id, "config/desired", "");
     let none = broker.wait(&id, "config/reported", |report| report["desired_version"] == 0);
-    assert_eq!((&none["status"], &none["effective"]["recording"]["min_free"]), (&json!("applied"), &json!("1MiB")));
+    assert_eq!(
+        (&none["status"], &none["effective"]["recording"]["min_free"]),
+        (&json!("applied"), &json!("1MiB"))
+    );
     assert_eq!(roomd.state()["config_version"], 0);
     assert_eq!(desire(&broker, &id, 1, &good)["status"], "applied", "versions begin anew");
     roomd.stop();
@@ -205,7 +213,12 @@ fn a_full_disk_rejects_a_configuration_makes_a_job_wait_and_loses_nothing() {
     let names: Vec<String> = (0..32).map(|n| format!("group-{n:0>50}")).collect();
     let mut version = 2;
     let report = loop {
-        let report = desire(&broker, &id, version, &json!({"control": {"groups": names, "allow_remote_unmute": version % 2 == 0}}));
+        let report = desire(
+            &broker,
+            &id,
+            version,
+            &json!({"control": {"groups": names, "allow_remote_unmute": version % 2 == 0}}),
+        );
         if report["status"] == "rejected" || version > 2000 {
             break report;
         }

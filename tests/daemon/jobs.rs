@@ -13,7 +13,8 @@ use crate::roomd::Roomd;
 
 /// So many seconds from now, RFC 3339.
 pub fn in_seconds(seconds: i64) -> String {
-    let at = OffsetDateTime::now_utc() + Duration::from_secs(seconds.unsigned_abs()) * seconds.signum() as i32;
+    let at =
+        OffsetDateTime::now_utc() + Duration::from_secs(seconds.unsigned_abs()) * seconds.signum() as i32;
     at.format(&Rfc3339).expect("a time")
 }
 
@@ -76,7 +77,8 @@ fn what_makes_no_sense_cannot_be_done_or_comes_late_is_told_and_stays_so_after_a
     let broker = Broker::start();
     let (roomd, id) = at(&broker);
     let later = in_seconds(3600);
-    let range = json!({"since": "2026-01-02T00:00:00Z", "until": "2026-01-01T00:00:00Z", "url": "https://h/s3cret"});
+    let range =
+        json!({"since": "2026-01-02T00:00:00Z", "until": "2026-01-01T00:00:00Z", "url": "https://h/s3cret"});
     let cases = [
         ("torn", "{\"op\":\"reboot\"".to_owned(), "rejected/queued/bad_request"),
         ("late", order("reboot", &json!({}), &in_seconds(-5)), "timed_out/queued/expired"),

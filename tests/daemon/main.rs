@@ -17,6 +17,7 @@ mod gate;
 mod guest;
 mod http;
 mod jobs;
+mod lab;
 mod lan;
 mod live;
 mod live_servers;

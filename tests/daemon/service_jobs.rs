@@ -99,9 +99,7 @@ fn a_job_sends_the_journal_to_a_server_and_another_restarts_the_machine_and_says
     let mut world = World::boot();
     let id = start(&mut world);
     let url = "https://127.0.0.1:8443/bucket/log.gz?X-Amz-Signature=";
-    let args = |signature: &str| {
-        json!({"since": in_seconds(-3600), "until": in_seconds(60), "url": format!("{url}{signature}")})
-    };
+    let args = |signature: &str| json!({"since": in_seconds(-3600), "until": in_seconds(60), "url": format!("{url}{signature}")});
     put(&mut world, &id, "log", "log_upload", &args("s3cret"));
     let status = ended(&mut world, &id, "log");
     assert_eq!((&status["status"], &status["percent"]), (&json!("succeeded"), &json!(100)), "{status}");

@@ -9,11 +9,14 @@ const DEADLINE: i64 = 1_795_291_200_000;
 const BEFORE: i64 = DEADLINE - 1000;
 
 fn reboot(when: &str) -> Vec<u8> {
-    json!({"op": "reboot", "args": {"when": when}, "deadline": "2026-11-21T20:00:00Z"}).to_string().into_bytes()
+    json!({"op": "reboot", "args": {"when": when}, "deadline": "2026-11-21T20:00:00Z"})
+        .to_string()
+        .into_bytes()
 }
 
 fn upload() -> Vec<u8> {
-    let args = json!({"since": "2026-11-21T00:00:00Z", "until": "2026-11-21T01:00:00Z", "url": "https://h/s3cret"});
+    let args =
+        json!({"since": "2026-11-21T00:00:00Z", "until": "2026-11-21T01:00:00Z", "url": "https://h/s3cret"});
     json!({"op": "log_upload", "args": args, "deadline": "2026-11-21T20:00:00Z"}).to_string().into_bytes()
 }
 
@@ -76,7 +79,10 @@ fn an_upload_begins_anew_after_a_restart_and_its_order_is_not_kept_beyond_its_en
     book.receive("b", &upload(), BEFORE, "t");
     book.receive("r", &reboot("idle"), BEFORE, "t");
     let actions = book.turn(BEFORE, true, "t");
-    assert!(matches!(&actions[..], [Action::Upload(id, _, DEADLINE)] if id == "a"), "one at a time: {actions:?}");
+    assert!(
+        matches!(&actions[..], [Action::Upload(id, _, DEADLINE)] if id == "a"),
+        "one at a time: {actions:?}"
+    );
     book.progress("a", "sending", 40, "t");
     assert_eq!(book.jobs["a"].row.status.percent, 40);
     let mut next = again(&book, "boot-2");
@@ -118,10 +124,15 @@ fn the_book_has_an_end_and_makes_room_for_new_jobs_by_forgetting_those_that_cann
     for n in 0..REMEMBERED {
         assert_eq!(book.receive(&n.to_string(), &upload(), BEFORE, "t"), Received::Known);
     }
-    let Received::Full(status) = book.receive("one more", &upload(), BEFORE, "t") else { panic!("there is room") };
+    let Received::Full(status) = book.receive("one more", &upload(), BEFORE, "t") else {
+        panic!("there is room")
+    };
     assert_eq!((status.status, status.code), (Progress::Rejected, Some(Code::Busy)));
     book.finished("1", Code::Ok, "", "t");
-    assert!(matches!(book.receive("one more", &upload(), BEFORE, "t"), Received::Full(_)), "it could come again");
+    assert!(
+        matches!(book.receive("one more", &upload(), BEFORE, "t"), Received::Full(_)),
+        "it could come again"
+    );
     let other = String::from_utf8(upload()).unwrap().replace("2026-11-21T20:00:00Z", "2026-11-22T20:00:00Z");
     book.turn(DEADLINE, true, "t");
     assert_eq!(book.receive("one more", other.as_bytes(), DEADLINE, "t"), Received::Known);
@@ -132,10 +143,17 @@ fn the_book_has_an_end_and_makes_room_for_new_jobs_by_forgetting_those_that_cann
 enum Step {
     Receive(u8, u8),
     Remove(u8),
-    Turn { later_ms: i64, idle: bool, disk_full: bool },
+    Turn {
+        later_ms: i64,
+        idle: bool,
+        disk_full: bool,
+    },
     Finish(u8, bool),
     /// The power fails before anything of the last turn was kept, or after.
-    Crash { kept: bool, reboot: bool },
+    Crash {
+        kept: bool,
+        reboot: bool,
+    },
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -180,7 +198,9 @@ impl World {
                     let first = *self.ended.entry(id.clone()).or_insert(status.status);
                     assert_eq!(first, status.status, "{id} has ended twice");
                 }
-                Some(status) => assert!(!self.ended.contains_key(&id), "{id} goes on after its end: {status:?}"),
+                Some(status) => {
+                    assert!(!self.ended.contains_key(&id), "{id} goes on after its end: {status:?}")
+                }
             }
         }
     }
@@ -200,7 +220,11 @@ impl World {
         assert!(kept || actions.is_empty());
         for action in actions {
             if let Action::Reboot(id) = action {
-                assert_eq!(self.disk[&id].boot.as_deref(), Some(self.boot.to_string().as_str()), "kept before it is done");
+                assert_eq!(
+                    self.disk[&id].boot.as_deref(),
+                    Some(self.boot.to_string().as_str()),
+                    "kept before it is done"
+                );
                 self.reboots.entry(id).or_default().insert(self.boot);
             }
         }

@@ -46,17 +46,17 @@ pub struct Via {
 
 /// What every connection needs.
 #[derive(Clone)]
-pub(super) struct Serving {
-    pub(super) router: Router,
-    pub(super) tasks: TaskTracker,
+pub(crate) struct Serving {
+    pub(crate) router: Router,
+    pub(crate) tasks: TaskTracker,
     /// Requests may still end.
-    pub(super) shutdown: Shutdown,
+    pub(crate) shutdown: Shutdown,
     /// They may not.
-    pub(super) cut: Shutdown,
+    pub(crate) cut: Shutdown,
 }
 
 /// Accepts until shutdown; with `tls`, every connection is TLS, else plain and local.
-pub(super) async fn run(listener: TcpListener, tls: Option<Arc<ServerConfig>>, serving: Serving) {
+pub(crate) async fn run(listener: TcpListener, tls: Option<Arc<ServerConfig>>, serving: Serving) {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     let acceptor = tls.map(TlsAcceptor::from);
     let mut failing = false;

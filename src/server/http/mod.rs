@@ -14,7 +14,7 @@ mod addresses;
 mod box_api;
 mod headers;
 mod health;
-mod listener;
+pub(crate) mod listener;
 mod pages;
 mod picture;
 mod range;

@@ -2,7 +2,7 @@
 
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
-    KeyPair, KeyUsagePurpose,
+    KeyPair, KeyUsagePurpose, PublicKeyData,
 };
 use serde::{Deserialize, Serialize};
 use time::{Duration, OffsetDateTime, macros::datetime};
@@ -22,19 +22,26 @@ const BACKDATED: Duration = Duration::days(1);
 
 /// A certificate with its key, as kept in the state directory (mode 0600).
 #[derive(Clone, Serialize, Deserialize)]
-pub(super) struct Stored {
+pub(crate) struct Stored {
     /// PEM.
-    pub(super) certificate: String,
+    pub(crate) certificate: String,
     /// PEM, PKCS #8.
-    pub(super) key: String,
+    pub(crate) key: String,
     /// Seconds since 1970.
-    pub(super) not_after: i64,
+    pub(crate) not_after: i64,
     /// The names in it, sorted; none for the authority.
     #[serde(default)]
-    pub(super) names: Vec<String>,
+    pub(crate) names: Vec<String>,
     /// The authority's certificate (PEM) that signed it; empty for the authority.
     #[serde(default)]
-    pub(super) authority: String,
+    pub(crate) authority: String,
+}
+
+impl std::fmt::Debug for Stored {
+    /// Without the key.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Stored").field("names", &self.names).field("not_after", &self.not_after).finish()
+    }
 }
 
 /// The beginning of what is made at `now`.
@@ -43,12 +50,12 @@ fn begin(now: OffsetDateTime) -> OffsetDateTime {
 }
 
 /// Whether the authority must be made anew.
-pub(super) fn authority_is_over(authority: &Stored, now: OffsetDateTime) -> bool {
+pub(crate) fn authority_is_over(authority: &Stored, now: OffsetDateTime) -> bool {
     now.unix_timestamp() >= authority.not_after
 }
 
 /// Whether a server certificate must be made anew: another authority, other names, near its end.
-pub(super) fn must_reissue(
+pub(crate) fn must_reissue(
     server: &Stored,
     authority: &Stored,
     names: &[String],
@@ -65,7 +72,7 @@ fn ends_soon(server: &Stored, now: OffsetDateTime) -> bool {
 }
 
 /// Makes an authority whose name holds `label` (the box's id), so that two boxes' can be told apart.
-pub(super) fn make_authority(label: &str, now: OffsetDateTime) -> Result<Stored, TlsError> {
+pub(crate) fn make_authority(label: &str, now: OffsetDateTime) -> Result<Stored, TlsError> {
     let mut params = CertificateParams::default();
     params.distinguished_name = named(&format!("roomd {label}"));
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
@@ -84,7 +91,7 @@ pub(super) fn make_authority(label: &str, now: OffsetDateTime) -> Result<Stored,
 }
 
 /// Makes a server certificate for `names`, signed by `authority`.
-pub(super) fn make_server(
+pub(crate) fn make_server(
     authority: &Stored,
     names: &[String],
     now: OffsetDateTime,
@@ -109,6 +116,25 @@ pub(super) fn make_server(
         names: names.to_vec(),
         authority: authority.certificate.clone(),
     })
+}
+
+/// Makes a client certificate for `key` that lasts as long as `authority`; who the client is, is `common_name`.
+pub(crate) fn make_client(
+    authority: &Stored,
+    common_name: &str,
+    key: &impl PublicKeyData,
+    now: OffsetDateTime,
+) -> Result<String, TlsError> {
+    let issuer = Issuer::from_ca_cert_pem(&authority.certificate, KeyPair::from_pem(&authority.key)?)?;
+    let mut params = CertificateParams::default();
+    params.distinguished_name = named(common_name);
+    params.use_authority_key_identifier_extension = true;
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    params.not_before = begin(now);
+    params.not_after = OffsetDateTime::from_unix_timestamp(authority.not_after)
+        .unwrap_or(params.not_before + SERVER_LIFETIME);
+    Ok(params.signed_by(key, &issuer)?.pem())
 }
 
 fn named(common_name: &str) -> DistinguishedName {

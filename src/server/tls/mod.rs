@@ -1,7 +1,7 @@
 //! The TLS side of the box: a certificate from its own authority (kept in `identity/` of the state directory,
 //! offered at `/ca.crt`), or the files that the configuration names. Certificates are exchanged while running.
 
-mod authority;
+pub(crate) mod authority;
 mod error;
 mod names;
 #[cfg(test)]
@@ -20,7 +20,7 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use time::OffsetDateTime;
 
-use super::private_file;
+use crate::base::private_file;
 use authority::Stored;
 pub use error::TlsError;
 pub use names::{current as current_names, wanted};
