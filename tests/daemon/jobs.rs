@@ -1,7 +1,6 @@
 //! Jobs at a real broker. What only a whole system shows (its journal, its restart) stands in `service`.
 
 use std::process::Command;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 use time::OffsetDateTime;
@@ -13,8 +12,7 @@ use crate::roomd::Roomd;
 
 /// So many seconds from now, RFC 3339.
 pub fn in_seconds(seconds: i64) -> String {
-    let at =
-        OffsetDateTime::now_utc() + Duration::from_secs(seconds.unsigned_abs()) * seconds.signum() as i32;
+    let at = OffsetDateTime::now_utc() + time::Duration::seconds(seconds);
     at.format(&Rfc3339).expect("a time")
 }
 

@@ -33,6 +33,9 @@ const SERVER: &str = r#"
 import http.server, ssl
 tries = 0
 class Taker(http.server.BaseHTTPRequestHandler):
+    # The journal is searched for what was signed.
+    def log_message(self, *_):
+        pass
     def do_PUT(self):
         global tries
         tries += 1
