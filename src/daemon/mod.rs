@@ -17,6 +17,7 @@ mod metrics;
 mod mutator;
 mod recording;
 mod reload;
+mod remembered;
 mod room;
 mod run;
 mod serving;

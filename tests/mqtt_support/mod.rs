@@ -5,7 +5,8 @@ use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
-use roomd::base::Shutdown;
+use roomd::base::{Shutdown, clock};
+use roomd::control::dedupe::{Duplicates, Seen};
 use roomd::control::{Command, ControlHandle, Origin, Reply, StatePublisher};
 use roomd::mqtt::{self, Access, BridgeStatus, Config, Connection, Endpoint, Feeds};
 use rumqttc::mqttbytes::v5::{Packet, Publish, PublishProperties};
@@ -310,9 +311,25 @@ async fn mutate(
     data: Arc<Mutex<Option<Value>>>,
     held: watch::Receiver<bool>,
 ) {
+    let duplicates = Arc::new(Mutex::new(Duplicates::default()));
     while let Some(order) = orders.recv().await {
+        let Some(identity) = order.identity else {
+            let _ = order.reply.send(Reply::ok("done", Value::Null));
+            continue;
+        };
+        let seen = duplicates.lock().unwrap().seen(&identity, order.reply, clock::now());
+        let asker = match seen {
+            Seen::New(asker) => asker,
+            Seen::Answered(asker, reply) => {
+                let _ = asker.send(reply);
+                continue;
+            }
+            Seen::Running => continue,
+            Seen::Crowded(_) | Seen::Full(_) => panic!("the test orders too much"),
+        };
+        duplicates.lock().unwrap().begin(&identity, asker);
         ran.lock().unwrap().push(order.command.clone());
-        let (data, mut held) = (Arc::clone(&data), held.clone());
+        let (data, mut held, duplicates) = (Arc::clone(&data), held.clone(), Arc::clone(&duplicates));
         tokio::spawn(async move {
             if order.command != Command::Ping {
                 let _ = held.wait_for(|held| !held).await;
@@ -320,7 +337,10 @@ async fn mutate(
             let Origin { issuer, local } = order.origin;
             let told = json!({"command": order.command.name(), "issuer": issuer, "local": local});
             let data = data.lock().unwrap().clone().unwrap_or(told);
-            let _ = order.reply.send(Reply::ok("done", data));
+            let reply = Reply::ok("done", data);
+            for asker in duplicates.lock().unwrap().answered(&identity.key, &reply) {
+                let _ = asker.send(reply.clone());
+            }
         });
     }
 }
