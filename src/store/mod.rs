@@ -144,6 +144,14 @@ impl Store {
         let mut statement = connection.prepare_cached("SELECT value FROM desired WHERE name = ?1")?;
         Ok(statement.query_row([name], |row| row.get(0)).optional()?)
     }
+
+    /// Keeps what is wished for under `name` (JSON); on the disk when this returns.
+    ///
+    /// # Errors
+    /// [`StoreError::Statement`]; then the old wish stands.
+    pub fn set_desired(&self, name: &str, value: &str) -> Result<(), StoreError> {
+        Ok(write_desired(&self.connection(), name, value)?)
+    }
 }
 
 fn write_desired(connection: &Connection, name: &str, value: &str) -> rusqlite::Result<()> {
