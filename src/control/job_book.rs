@@ -25,8 +25,11 @@ pub struct Row {
     /// ms since 1970; None: the order could not be read.
     deadline_ms: Option<i64>,
     status: JobStatus,
-    /// The kernel's boot in which a reboot was asked for.
+    /// The kernel's boot in which a reboot is asked for.
     boot: Option<String>,
+    /// It was asked for: not again, even where a restart leaves the boot's id as it was (a container).
+    #[serde(default)]
+    asked: bool,
 }
 
 /// Something to be done, once everything of [`JobBook::unkept`] is on the disk.
@@ -93,7 +96,8 @@ impl JobBook {
         let rebooting = matches!(op, Some(Op::Reboot(_))) && row.status.status == Progress::Running;
         let booted = rebooting && row.boot.as_ref() != Some(&self.boot);
         let (unreadable, running) = (op.is_none() && !row.status.status.is_end(), row.status.status);
-        self.jobs.insert(id.to_owned(), Entry { row, op, begun: false });
+        let begun = row.asked;
+        self.jobs.insert(id.to_owned(), Entry { row, op, begun });
         self.untold.insert(id.to_owned());
         if booted {
             self.end(id, Progress::Succeeded, Code::Ok, "the machine was restarted", ts);
@@ -136,7 +140,7 @@ impl JobBook {
         let parsed = Job::parse(payload);
         let deadline_ms = parsed.as_ref().ok().map(Job::deadline_ms);
         let order = String::from_utf8(payload.to_vec()).ok();
-        let row = Row { order, fingerprint, deadline_ms, status, boot: None };
+        let row = Row { order, fingerprint, deadline_ms, status, boot: None, asked: false };
         let op = parsed.as_ref().ok().map(|job| job.op.clone());
         self.jobs.insert(id.to_owned(), Entry { row, op, begun: false });
         self.touch(id);
@@ -183,6 +187,14 @@ impl JobBook {
     pub fn finished(&mut self, id: &str, code: Code, message: &str, ts: &str) {
         let progress = if code == Code::Ok { Progress::Succeeded } else { Progress::Failed };
         self.end(id, progress, code, message, ts);
+    }
+
+    /// The machine was asked to restart.
+    pub fn asked(&mut self, id: &str) {
+        if let Some(entry) = self.jobs.get_mut(id) {
+            entry.row.asked = true;
+            self.unkept.insert(id.to_owned());
+        }
     }
 
     /// What is due `now`; `idle`: a restart would disturb nobody.

@@ -129,6 +129,9 @@ impl Work {
                 Action::Abort(id) => drop(self.uploads.remove(&id)),
             }
         }
+        if let Err(reason) = self.keep().await {
+            warn!(reason, "what was done for jobs cannot be kept");
+        }
     }
 
     fn publish(&self, id: String, status: &JobStatus) {
@@ -200,7 +203,10 @@ impl Work {
             .and_then(|mut file| file.write_all(id.as_bytes()))
             .and_then(|()| std::fs::rename(&temporary, &request));
         match written {
-            Ok(()) => info!(id, request = %request.display(), "the machine is asked to restart"),
+            Ok(()) => {
+                info!(id, request = %request.display(), "the machine is asked to restart");
+                self.book.asked(id);
+            }
             Err(error) => {
                 let message = format!("cannot ask for it by {}: {error}", request.display());
                 self.book.finished(id, Code::Internal, &message, &stamp());

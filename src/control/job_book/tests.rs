@@ -46,10 +46,16 @@ fn a_reboot_waits_until_the_box_is_idle_and_has_succeeded_in_the_next_boot() {
     assert_eq!(status(&book, "r"), (Progress::Running, "restarting".into(), None));
 
     let mut same = again(&book, BOOT);
-    assert_eq!(same.turn(BEFORE, true, "t"), [Action::Reboot("r".into())], "the same boot: asked for again");
+    assert_eq!(same.turn(BEFORE, true, "t"), [Action::Reboot("r".into())], "nobody was asked yet");
     assert_eq!(same.turn(DEADLINE, true, "t"), []);
     assert_eq!(status(&same, "r"), (Progress::Failed, "restarting".into(), Some(Code::Timeout)));
 
+    book.asked("r");
+    assert_eq!(
+        again(&book, BOOT).turn(BEFORE, true, "t"),
+        [],
+        "it was asked for: only the deadline is waited for"
+    );
     let mut next = again(&book, "boot-2");
     assert_eq!(next.turn(DEADLINE + 1, true, "t"), [], "however late it is");
     assert_eq!(status(&next, "r"), (Progress::Succeeded, "done".into(), Some(Code::Ok)));
@@ -216,8 +222,7 @@ impl World {
         book
     }
 
-    fn act(&mut self, actions: Vec<Action>, kept: bool) {
-        assert!(kept || actions.is_empty());
+    fn act(&mut self, book: &mut JobBook, actions: Vec<Action>) {
         for action in actions {
             if let Action::Reboot(id) = action {
                 assert_eq!(
@@ -225,7 +230,8 @@ impl World {
                     Some(self.boot.to_string().as_str()),
                     "kept before it is done"
                 );
-                self.reboots.entry(id).or_default().insert(self.boot);
+                self.reboots.entry(id.clone()).or_default().insert(self.boot);
+                book.asked(&id);
             }
         }
     }
@@ -264,7 +270,7 @@ proptest! {
                         continue;
                     }
                     world.keep(&mut book);
-                    world.act(actions, true);
+                    world.act(&mut book, actions);
                 }
                 Step::Finish(id, ok) => {
                     let id = id.to_string();
