@@ -22,9 +22,6 @@ cd "$folder/root"
 mount -t proc proc proc
 # What of them belongs to the whole machine is not for this system to change.
 mount --bind -o ro proc/sys proc/sys
-# As container managers do: a boot of this system is one of its own.
-cat /proc/sys/kernel/random/uuid > "$1/boot-id"
-mount --bind -o ro "$1/boot-id" proc/sys/kernel/random/boot_id
 mount -t sysfs -o ro sysfs sys
 mount -t cgroup2 cgroup2 sys/fs/cgroup
 for each in run dev tmp var/log; do mount -t tmpfs -o mode=0755 tmpfs $each; done
