@@ -392,7 +392,7 @@ impl Mqtt {
             cert_file,
             key_file,
             issuers: Some(settings.issuers.clone()),
-            home_assistant: None,
+            home_assistant: Some(settings.home_assistant),
         }
     }
 }

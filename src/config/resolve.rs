@@ -20,9 +20,8 @@ const MAX_GROUPS: usize = 32;
 pub(crate) const STATE_DIR: &str = "/var/lib/roomd";
 
 /// Keys of the contract that later versions act upon.
-const LATER: [(&str, &str); 8] = [
+const LATER: [(&str, &str); 7] = [
     ("control", "cpu_budget"),
-    ("mqtt", "home_assistant"),
     ("recording", "max_total"),
     ("recording", "max_age"),
     ("recording", "upload_url"),
@@ -288,6 +287,7 @@ fn mqtt(reader: &mut Reader, credentials: Option<&Path>) -> Option<MqttSettings>
         ca_file: reader.path("mqtt", "ca_file"),
         client_cert: both(reader, "mqtt", cert, key),
         issuers: reader.list("mqtt", "issuers").unwrap_or_default(),
+        home_assistant: reader.flag("mqtt", "home_assistant", false),
     };
     (!settings.url.is_empty()).then_some(settings)
 }

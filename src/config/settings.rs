@@ -181,6 +181,8 @@ pub struct MqttSettings {
     pub client_cert: Option<(PathBuf, PathBuf)>,
     /// Who may command; empty: whoever the broker lets through.
     pub issuers: Vec<String>,
+    /// Whether Home Assistant is told of the box, and `set/*` taken.
+    pub home_assistant: bool,
 }
 
 /// `[recording]`.

@@ -13,10 +13,12 @@ pub mod job;
 pub mod job_book;
 mod lane;
 pub mod live;
+pub mod plain;
 pub mod queue;
 pub mod rate;
 mod reply;
 mod state;
+pub mod telemetry;
 pub mod topics;
 
 pub use command::{Command, CommandError, MicrophoneSet, RecordingSet, RecordingSource, RoomJoin};

@@ -1,8 +1,10 @@
 //! L4: the life of the process: build, run, supervise, stop.
 
+mod bridge;
 mod desired_config;
 mod devices;
 mod fleet;
+mod home_assistant;
 mod https_put;
 mod identity;
 mod info;
@@ -25,6 +27,7 @@ mod settings;
 mod status;
 mod supervise;
 mod task;
+mod telemetry;
 mod watchdog;
 
 pub use devices::Devices;

@@ -7,6 +7,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing::{info, warn};
 
+use super::bridge::{Bridge, Parts};
 use super::desired_config;
 use super::fleet::{Arrivals, Fleet, Needs};
 use super::identity::{self, IdentityError};
@@ -24,7 +25,7 @@ use super::reload::{Changeable, Read, Reloader};
 use super::room::Rooms;
 use super::serving::{Serving, ServingError, Shown};
 use super::settings;
-use super::supervise::{Board, Subsystem, supervise};
+use super::supervise::Board;
 use super::task::Task;
 use super::watchdog::Supervisor;
 use crate::base::{clock, ids};
@@ -37,8 +38,6 @@ use crate::{local, mqtt};
 
 /// Worker threads for everything that waits: sockets, timers, disks. The work itself has its own threads.
 const WORKERS: usize = 2;
-/// How long the broker may take to hear that the box goes offline.
-const MQTT_STOP: Duration = Duration::from_secs(5);
 /// The exit code after a second signal: ended by SIGINT, as shells count.
 const EXIT_SECOND_SIGNAL: i32 = 130;
 
@@ -212,7 +211,7 @@ struct Running {
     room: Task,
     microphone: Task,
     mutator: Task,
-    mqtt: Option<Subsystem>,
+    mqtt: Option<Bridge>,
     fleet: Option<Fleet>,
     local: Task,
     serving: Option<Serving>,
@@ -230,6 +229,7 @@ impl Running {
         let Kept { box_id, store } = kept;
         info!(box_id, name = settings.device.name, state_dir = %state_dir.display(), "this box");
         let recording = settings::recording(&settings.recording);
+        let recording_changes = watch::Sender::new(recording.clone());
 
         let (board, state, hub) = (Board::default(), StatePublisher::new(clock::wall), MediaHub::default());
         let health = Health::default();
@@ -283,7 +283,16 @@ impl Running {
             Some(mqtt) => {
                 let (fleet, boot_id) = (&settings.device.fleet, ids::random(12));
                 let config = settings::mqtt(mqtt, fleet, &box_id, &boot_id, issuers.subscribe())?;
-                Some(bridge(config, control.clone(), feeds.clone(), &board))
+                let parts = Parts {
+                    config,
+                    control: control.clone(),
+                    hub: hub.clone(),
+                    live: lives.reports(),
+                    recordings: recording_changes.subscribe(),
+                    home_assistant: mqtt.home_assistant.then(|| settings.device.name.clone()),
+                    state_dir: state_dir.clone(),
+                };
+                Some(Bridge::start(parts, feeds.clone(), &board))
             }
         };
 
@@ -292,7 +301,7 @@ impl Running {
             log,
             policy: watch::Sender::new(settings::policy(&settings)),
             groups,
-            recording: watch::Sender::new(recording),
+            recording: recording_changes,
             issuers,
             destinations,
             room: watch::Sender::new(room_config),
@@ -334,6 +343,9 @@ impl Running {
     /// left, MQTT says offline and waits for its acknowledgement.
     async fn stop(mut self) {
         self.health.set_ready(false);
+        if let Some(mqtt) = &self.mqtt {
+            mqtt.stopping();
+        }
         if let Some(fleet) = self.fleet.take() {
             fleet.stop().await;
         }
@@ -344,7 +356,7 @@ impl Running {
         self.microphone.stop().await;
         self.mutator.stop().await;
         if let Some(mqtt) = self.mqtt {
-            mqtt.stop(MQTT_STOP).await;
+            mqtt.stop().await;
         }
         self.local.stop().await;
         if let Some(serving) = self.serving {
@@ -384,14 +396,6 @@ fn links(serving: Option<&Serving>) -> local::Links {
         (Some(http), local::Link::Admin) => http.admin_links(),
         (Some(http), local::Link::Guest { room }) => http.guest_links(room),
     })
-}
-
-/// The MQTT bridge under supervision.
-fn bridge(config: mqtt::Config, control: ControlHandle, feeds: mqtt::Feeds, board: &Board) -> Subsystem {
-    let status = watch::Sender::new(mqtt::BridgeStatus::default());
-    let run =
-        move |shutdown| mqtt::run(config.clone(), control.clone(), feeds.clone(), status.clone(), shutdown);
-    supervise(board, "mqtt", run, |_| {})
 }
 
 /// Makes whole what the last run could not finish. A damaged disk does not keep the box from starting.

@@ -139,13 +139,27 @@ impl Broker {
         }
     }
 
-    /// Hears everything below the box's topics and the replies to [`Broker::order`], from now on.
+    /// Publishes as home automation does: by MQTT 3.1.1, without any properties.
+    pub fn plain(&self, topic: &str, payload: &str, more: &[&str]) {
+        let mut command = Command::new("mosquitto_pub");
+        command.args(["-V", "311", "-h", "127.0.0.1", "-p", &self.port.to_string(), "-q", "1", "-t", topic]);
+        match payload {
+            "" => command.arg("-n"),
+            _ => command.args(["-m", payload]),
+        };
+        let output = command.args(more).output().expect("mosquitto_pub runs");
+        assert!(output.status.success(), "mosquitto_pub: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// Hears everything below the box's topics, what Home Assistant is told, and the replies to [`Broker::order`],
+    /// from now on.
     pub fn listen(&self, name: &str) -> Ear {
         let file = self.dir.path().join(name);
         let output = File::create(&file).expect("a file for what is heard");
         let child = self
             .client("mosquitto_sub")
-            .args(["-t", "roomd/v1/default/d/+/+", "-t", &format!("{}orders", response_topics())])
+            .args(["-t", "roomd/v1/default/d/+/#", "-t", "homeassistant/device/+/config"])
+            .args(["-t", &format!("{}orders", response_topics())])
             .args(["-F", "%t %r %p"])
             .stdout(output)
             .spawn()

@@ -34,5 +34,6 @@ mod room_page;
 mod roomd;
 mod service;
 mod service_jobs;
+mod tree;
 mod webhooks;
 mod world;
