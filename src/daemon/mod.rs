@@ -2,12 +2,17 @@
 
 mod bridge;
 mod deeds;
+mod desired_config;
 mod devices;
+mod fleet;
 mod home_assistant;
+mod https_put;
 mod identity;
 mod info;
+mod jobs;
 mod lanes;
 mod live;
+mod log_upload;
 mod logging;
 mod manager;
 mod media;

@@ -1,6 +1,6 @@
 //! From settings to a running box, and back: everything is opened in order, and stopped in the reverse one.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -9,8 +9,11 @@ use tracing::{info, warn};
 
 use super::bridge::{Bridge, Parts};
 use super::deeds::Deeds;
+use super::desired_config;
+use super::fleet::{Arrivals, Fleet, Needs};
 use super::identity::{self, IdentityError};
 use super::info::info;
+use super::jobs;
 use super::lanes;
 use super::live::Lives;
 use super::logging::{self, LogLevel, LoggingError};
@@ -105,10 +108,22 @@ pub fn run(settings: Settings, read: Read) -> Result<(), DaemonError> {
 async fn life(settings: Settings, read: Read, log: LogLevel) -> Result<(), DaemonError> {
     let mut signals = Signals::listen()?;
     let mut manager = Manager::default();
-    let in_force = settings.clone();
     let restart = Shutdown::new();
-    let (running, changeable) = Running::start(settings, log, &restart).await?;
-    let mut reloader = Reloader::new(read, changeable, &in_force);
+    let kept = Kept::open(&settings)?;
+    let (settings, outcome) = desired_config::at_start(settings, &read, &kept.store);
+    log.set(&settings.log.level);
+    let (in_force, store) = (settings.clone(), kept.store.clone());
+    let (mut running, changeable, arrivals, needs) = match Running::start(settings, log, kept, &restart).await
+    {
+        Ok(started) => started,
+        Err(error) => {
+            desired_config::blame(&store, &outcome, &error);
+            return Err(error);
+        }
+    };
+    let reloader = Reloader::new(read, changeable, &in_force, outcome.in_force.clone());
+    let reloader = Arc::new(Mutex::new(reloader));
+    running.fleet = Some(Fleet::start(arrivals, needs, reloader.clone(), outcome));
     running.health.set_ready(true);
     info!("ready");
     manager.ready();
@@ -121,7 +136,7 @@ async fn life(settings: Settings, read: Read, log: LogLevel) -> Result<(), Daemo
                 break;
             }
             signal = signals.next() => match signal {
-                Signal::Reload => supervisor.reload(&mut reloader),
+                Signal::Reload => supervisor.reload(&mut reloader.lock().unwrap_or_else(PoisonError::into_inner)),
                 Signal::Stop(name) => {
                     info!(signal = name, "stopping");
                     break;
@@ -177,6 +192,21 @@ impl Signals {
     }
 }
 
+/// What is on the disk, and who the box is by it.
+struct Kept {
+    box_id: String,
+    store: Store,
+}
+
+impl Kept {
+    fn open(settings: &Settings) -> Result<Kept, DaemonError> {
+        let state_dir = &settings.device.state_dir;
+        let made = identity::box_id(state_dir)?;
+        let box_id = settings.device.id.clone().unwrap_or(made);
+        Ok(Kept { box_id, store: Store::open(&state_dir.join("roomd.db"))? })
+    }
+}
+
 /// Everything that is stopped again.
 struct Running {
     hub: MediaHub,
@@ -189,6 +219,7 @@ struct Running {
     microphone: Task,
     mutator: Task,
     mqtt: Option<Bridge>,
+    fleet: Option<Fleet>,
     local: Task,
     serving: Option<Serving>,
 }
@@ -199,13 +230,12 @@ impl Running {
     async fn start(
         settings: Settings,
         log: LogLevel,
+        kept: Kept,
         restart: &Shutdown,
-    ) -> Result<(Running, Changeable), DaemonError> {
+    ) -> Result<(Running, Changeable, Arrivals, Needs), DaemonError> {
         let state_dir = settings.device.state_dir.clone();
-        let made = identity::box_id(&state_dir)?;
-        let box_id = settings.device.id.clone().unwrap_or(made);
+        let Kept { box_id, store } = kept;
         info!(box_id, name = settings.device.name, state_dir = %state_dir.display(), "this box");
-        let store = Store::open(&state_dir.join("roomd.db"))?;
         let recording = settings::recording(&settings.recording);
         let recording_changes = watch::Sender::new(recording.clone());
 
@@ -252,6 +282,10 @@ impl Running {
         let local = Task::spawn("local", |shutdown| socket.run(for_local, local_info, links, shutdown));
         let issuers = settings.mqtt.as_ref().map(|mqtt| mqtt.issuers.clone()).unwrap_or_default();
         let issuers = watch::Sender::new(issuers);
+        let groups = watch::Sender::new(settings.control.groups.clone());
+        let mut feeds = mqtt::Feeds::new(info);
+        feeds.groups = groups.subscribe();
+        let arrivals = Arrivals::of(&mut feeds);
         let mqtt = match &settings.mqtt {
             None => None,
             Some(mqtt) => {
@@ -266,7 +300,7 @@ impl Running {
                     home_assistant: mqtt.home_assistant.then(|| settings.device.name.clone()),
                     state_dir: state_dir.clone(),
                 };
-                Some(Bridge::start(parts, mqtt::Feeds::new(info), &board))
+                Some(Bridge::start(parts, feeds.clone(), &board))
             }
         };
 
@@ -274,6 +308,7 @@ impl Running {
         let changeable = Changeable {
             log,
             policy: watch::Sender::new(settings::policy(&settings)),
+            groups,
             recording: recording_changes,
             issuers,
             destinations,
@@ -289,6 +324,13 @@ impl Running {
             signs: Arc::default(),
         };
         let policy = changeable.policy.subscribe();
+        let needs = Needs {
+            feeds,
+            store: store.clone(),
+            state: state.clone(),
+            runtime_dir: jobs::runtime_dir(&settings.control.socket),
+            state_dir,
+        };
         let (mutator, outputs) = Mutator::new(policy, desired, store.clone(), orders, deeds);
         let recordings =
             Recordings::new(changeable.recording.subscribe(), store, hub.stream.clone(), state.clone());
@@ -306,10 +348,11 @@ impl Running {
             microphone,
             mutator,
             mqtt,
+            fleet: None,
             local,
             serving,
         };
-        Ok((running, changeable))
+        Ok((running, changeable, arrivals, needs))
     }
 
     /// The reverse of the start: capture stops, encoders flush, the streams and the recording end, the room is
@@ -318,6 +361,9 @@ impl Running {
         self.health.set_ready(false);
         if let Some(mqtt) = &self.mqtt {
             mqtt.stopping();
+        }
+        if let Some(fleet) = self.fleet.take() {
+            fleet.stop().await;
         }
         self.media.stop_producing(&self.hub).await;
         self.live.stop().await;
