@@ -210,7 +210,9 @@ impl Bridge {
 
     /// Queues a reply.
     pub(super) fn answer(&mut self, destination: &Destination, reply: Reply, expiry: Duration) {
-        let (publication, lifetime) = documents::reply(destination, reply, expiry);
+        let (mut publication, lifetime) = documents::reply(destination, reply, expiry);
+        // Who asks a group can tell by it who has answered.
+        publication.user_properties.push(("box".to_owned(), self.config.box_id.clone()));
         self.outbox.push(publication, clock::now(), lifetime);
         let dropped = self.outbox.dropped;
         self.count(|status| status.replies_dropped = dropped);
