@@ -116,6 +116,11 @@ impl Command {
         }
     }
 
+    /// Running it again cannot be seen, so it need not be remembered.
+    pub fn changes_nothing(&self) -> bool {
+        matches!(self, Command::Ping)
+    }
+
     /// Reads a command from its name and its parameters as JSON; an empty payload is `{}`.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! What the box shall be doing: the part of the world that survives a restart.
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use super::live::{LiveSource, Output};
 use super::{RecordingSource, RoomJoin};
@@ -58,6 +59,17 @@ impl Desired {
     pub const MUTED: &'static str = "muted";
     /// Every key.
     pub const KEYS: [&'static str; 4] = [Desired::ROOM, Desired::RECORDING, Desired::LIVE, Desired::MUTED];
+
+    /// What is wished for under `key`, as it is stored; null for a key that there is none of.
+    pub fn value(&self, key: &str) -> Value {
+        match key {
+            Desired::ROOM => json!(self.room),
+            Desired::RECORDING => json!(self.recording),
+            Desired::LIVE => json!(self.live),
+            Desired::MUTED => json!(self.muted),
+            _ => Value::Null,
+        }
+    }
 
     /// Takes over what was stored under `key` as `json`. Unknown keys are left alone (a newer roomd's).
     ///

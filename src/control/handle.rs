@@ -7,6 +7,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::dedupe::Identity;
 use super::{Code, Command, Reply, State};
 
 /// Orders on their way to the one task that changes the world. When it is full the asker gets `busy`.
@@ -31,6 +32,8 @@ pub struct Order {
     pub command: Command,
     /// Who wants it.
     pub origin: Origin,
+    /// What it is known by; None: nobody repeats it.
+    pub identity: Option<Identity>,
     /// Where the answer goes; it may be gone.
     pub reply: oneshot::Sender<Reply>,
 }
@@ -57,8 +60,28 @@ impl ControlHandle {
     /// Gives an order now: orders are taken in the order of these calls. The future is its answer, as for
     /// [`ControlHandle::submit`]; dropping it does not take the order back.
     pub fn order(&self, command: Command, origin: Origin) -> impl Future<Output = Reply> + Send + 'static {
+        self.give(command, origin, None)
+    }
+
+    /// As [`ControlHandle::order`], for a command that may come again: it is run once, and not after its time.
+    pub fn order_once(
+        &self,
+        command: Command,
+        origin: Origin,
+        identity: Identity,
+    ) -> impl Future<Output = Reply> + Send + 'static {
+        self.give(command, origin, Some(identity))
+    }
+
+    fn give(
+        &self,
+        command: Command,
+        origin: Origin,
+        identity: Option<Identity>,
+    ) -> impl Future<Output = Reply> + Send + 'static {
         let (reply, answer) = oneshot::channel();
-        let refused = self.orders.try_send(Order { command, origin, reply }).err().map(|error| match error {
+        let order = Order { command, origin, identity, reply };
+        let refused = self.orders.try_send(order).err().map(|error| match error {
             mpsc::error::TrySendError::Full(_) => {
                 Reply::refused(Code::Busy, format!("{ORDER_CAPACITY} orders are waiting already"))
             }

@@ -37,6 +37,21 @@ pub enum Lane {
 impl Lane {
     /// All of them, in the order in which a restart brings them back.
     pub const ALL: [Lane; 4] = [Lane::Microphone, Lane::Recording, Lane::Live, Lane::Room];
+
+    /// The key of [`Desired`] that it brings about.
+    pub fn key(self) -> &'static str {
+        match self {
+            Lane::Room => Desired::ROOM,
+            Lane::Recording => Desired::RECORDING,
+            Lane::Live => Desired::LIVE,
+            Lane::Microphone => Desired::MUTED,
+        }
+    }
+
+    /// The lane that brings about `key`.
+    pub fn of_key(key: &str) -> Option<Lane> {
+        Lane::ALL.into_iter().find(|lane| lane.key() == key)
+    }
 }
 
 /// What the box allows; from its configuration.
@@ -78,12 +93,7 @@ impl Change {
 
     /// The key to persist it under; one of [`Desired::KEYS`].
     pub fn key(&self) -> &'static str {
-        match self {
-            Change::Room(_) | Change::RoomEnd => Desired::ROOM,
-            Change::Recording(_) => Desired::RECORDING,
-            Change::Live(_) => Desired::LIVE,
-            Change::Muted(_) => Desired::MUTED,
-        }
+        self.lane().key()
     }
 
     /// The value to persist, as JSON; [`Desired::restore`] reads it.
@@ -197,6 +207,16 @@ impl<T> RequestQueue<T> {
                 None
             }
         }
+    }
+
+    /// Whether something is on its way in `lane`.
+    pub fn busy(&self, lane: Lane) -> bool {
+        self.lanes.peek(lane).busy()
+    }
+
+    /// Whether no more askers may wait for what is on its way in `lane`.
+    pub fn crowded(&mut self, lane: Lane) -> bool {
+        self.lanes.get(lane).newest().is_some_and(|entry| entry.askers.len() >= ASKERS_PER_ACTION)
     }
 
     /// The next thing to do; None: nothing, until an order is accepted or an action has finished.

@@ -32,14 +32,23 @@ pub(super) struct Row {
     pub(super) since: Option<OffsetDateTime>,
     /// Name, how far the joining is, and how many are in it.
     pub(super) room: Option<(String, String, u64)>,
-    /// Id, and when it began.
-    pub(super) recording: Option<(String, Option<OffsetDateTime>)>,
+    /// The one that is wanted.
+    pub(super) recording: Option<Recording>,
     /// Destinations that take the stream, and all.
     pub(super) live: Option<(usize, usize)>,
     pub(super) muted: bool,
     /// Something that should work and does not.
     pub(super) trouble: Option<String>,
     pub(super) version: String,
+}
+
+/// A recording that is wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Recording {
+    pub(super) id: String,
+    pub(super) started: Option<OffsetDateTime>,
+    /// Something is being written.
+    pub(super) works: bool,
 }
 
 impl Boxes {
@@ -116,8 +125,11 @@ impl Known {
             (of("name"), of("status"), room.get("participants").and_then(Value::as_u64).unwrap_or(0))
         });
         let recording = &state["recording"];
-        let recording =
-            (recording["on"] == true).then(|| (text(&recording["id"]), time_of(&recording["started_at"])));
+        let recording = (recording["on"] == true).then(|| Recording {
+            id: text(&recording["id"]),
+            started: time_of(&recording["started_at"]),
+            works: !matches!(recording["status"].as_str(), Some("disk_full" | "retrying")),
+        });
         let destinations = state["live"]["destinations"].as_array().map(Vec::as_slice).unwrap_or_default();
         let works = destinations.iter().filter(|to| to["status"] == "live").count();
         Row {
@@ -163,8 +175,8 @@ impl Row {
             "room": self.room.as_ref().map(|(name, status, participants)| {
                 json!({"name": name, "status": status, "participants": participants})
             }),
-            "recording": self.recording.as_ref().map(|(id, started)| {
-                json!({"id": id, "started_at": started.and_then(time)})
+            "recording": self.recording.as_ref().map(|one| {
+                json!({"id": one.id, "started_at": one.started.and_then(time), "works": one.works})
             }),
             "live": self.live.map(|(live, all)| json!({"live": live, "destinations": all})),
             "muted": self.muted,

@@ -121,9 +121,10 @@ fn cells(row: &Row, now: OffsetDateTime) -> Vec<Cell> {
         "joined" => cell(format!("{name} ({people})"), doing(Tone::Plain)),
         other => cell(format!("{name}: {}", other.replace('_', " ")), doing(Tone::Busy)),
     });
-    let recording = row.recording.as_ref().map_or_else(none, |(id, started)| {
-        let text = started.map_or_else(|| id.clone(), |at| format!("● {}", clock(now - at)));
-        cell(text, doing(Tone::Bad))
+    let recording = row.recording.as_ref().map_or_else(none, |one| match (one.works, one.started) {
+        (false, _) => cell("stopped", doing(Tone::Busy)),
+        (true, Some(at)) => cell(format!("● {}", clock(now - at)), doing(Tone::Bad)),
+        (true, None) => cell("●", doing(Tone::Bad)),
     });
     let live = row.live.map_or_else(none, |(works, all)| {
         cell(format!("{works} of {all}"), doing(if works == all { Tone::Good } else { Tone::Busy }))
@@ -152,7 +153,7 @@ pub(super) fn summary(rows: &[Row]) -> String {
         if rows.len() == 1 { "" } else { "es" },
         here.len(),
         count(|row| row.room.is_some()),
-        count(|row| row.recording.is_some()),
+        count(|row| row.recording.as_ref().is_some_and(|one| one.works)),
         count(|row| row.live.is_some()),
     )
 }
@@ -180,6 +181,7 @@ mod tests {
     use time::macros::datetime;
 
     use super::*;
+    use crate::ctl::boxes::Recording;
 
     const NOW: OffsetDateTime = datetime!(2026-06-01 12:00 UTC);
 
@@ -190,7 +192,11 @@ mod tests {
             status: status.to_owned(),
             since: Some(NOW - time::Duration::minutes(5)),
             room: Some(("stage".to_owned(), "joined".to_owned(), 3)),
-            recording: Some(("r1".to_owned(), Some(NOW - time::Duration::seconds(3723)))),
+            recording: Some(Recording {
+                id: "r1".to_owned(),
+                started: Some(NOW - time::Duration::seconds(3723)),
+                works: true,
+            }),
             live: Some((1, 2)),
             muted: true,
             trouble: None,

@@ -12,6 +12,7 @@ mod metrics;
 mod mutator;
 mod recording;
 mod reload;
+mod remembered;
 mod room;
 mod run;
 mod serving;

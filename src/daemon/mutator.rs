@@ -1,5 +1,5 @@
-//! The one task that changes the world: takes orders from every bridge, lets the pure queue judge them, persists
-//! what is accepted, hands it to the lane that does it, and answers.
+//! The one task that changes the world: takes orders from every bridge, lets the pure intake judge them, writes down
+//! what is taken on, hands it to the lane that does it, writes the outcome down, and answers.
 
 use std::time::Duration;
 
@@ -7,11 +7,16 @@ use serde_json::Value;
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{info, warn};
 
+use super::remembered::{self, Rows};
 use crate::base::pulse::Pulse;
-use crate::base::{Shutdown, ids};
-use crate::control::queue::{Action, Change, Lane, Policy, RequestQueue, Verdict};
+use crate::base::{Shutdown, clock, ids};
+use crate::control::intake::{Answer, Intake, Pending, Taken};
+use crate::control::queue::{Action, Lane, Policy};
 use crate::control::{Code, Desired, Order, Reply};
 use crate::store::Store;
+
+/// The way back to whoever gave an order.
+type Asker = oneshot::Sender<Reply>;
 
 /// Actions on their way to one lane: the queue lets one run and, for the room and going live, one more take its place.
 const LANE_CAPACITY: usize = 4;
@@ -56,7 +61,10 @@ pub struct LaneOutputs {
 /// The mutator, before it runs.
 #[derive(Debug)]
 pub struct Mutator {
-    queue: RequestQueue<oneshot::Sender<Reply>>,
+    intake: Intake<Asker>,
+    /// To commands that an earlier run left without an answer.
+    late: Vec<Answer<Asker>>,
+    rows: Rows,
     policy: watch::Receiver<Policy>,
     pulse: Pulse,
     store: Store,
@@ -66,7 +74,8 @@ pub struct Mutator {
 }
 
 impl Mutator {
-    /// A mutator that begins by bringing the world to `desired`, and the ends for its lanes.
+    /// A mutator that begins by bringing the world to `desired`, and the ends for its lanes. It knows the commands
+    /// that are in `store`.
     pub fn new(
         policy: watch::Receiver<Policy>,
         desired: Desired,
@@ -79,9 +88,11 @@ impl Mutator {
         let (microphone, microphone_actions) = mpsc::channel(LANE_CAPACITY);
         let (done_sender, done) = mpsc::channel(DONE_CAPACITY);
         let lanes = LaneInputs { room, recording, live, microphone };
-        let queue = RequestQueue::new(*policy.borrow(), desired);
+        let rows = Rows::of_this_boot();
+        let remembered = rows.read(&store, clock::now());
+        let (intake, late) = Intake::new(*policy.borrow(), desired, remembered);
         let pulse = Pulse::vital("mutator");
-        let mutator = Mutator { queue, policy, pulse, store, orders, lanes, done };
+        let mutator = Mutator { intake, late, rows, policy, pulse, store, orders, lanes, done };
         let outputs = LaneOutputs {
             room: room_actions,
             recording: recording_actions,
@@ -94,25 +105,31 @@ impl Mutator {
 
     /// Runs until `shutdown`; whoever still waits then is told so. What was accepted stays desired.
     pub async fn run(mut self, shutdown: Shutdown) {
+        let late = std::mem::take(&mut self.late);
+        self.answer(late);
         loop {
             self.pulse.beat();
-            while let Some(action) = self.queue.start() {
+            while let Some(action) = self.intake.start() {
                 self.hand_out(action).await;
             }
             tokio::select! {
                 () = shutdown.cancelled() => break,
-                () = tokio::time::sleep(TURN) => {}
-                Ok(()) = self.policy.changed() => self.queue.set_policy(*self.policy.borrow_and_update()),
+                () = tokio::time::sleep(TURN) => self.intake.forget(clock::now()),
+                Ok(()) = self.policy.changed() => self.intake.set_policy(*self.policy.borrow_and_update()),
                 Some(order) = self.orders.recv() => self.judge(order).await,
                 Some(done) = self.done.recv() => match done {
-                    Done::Finished(ticket, reply) => answer(self.queue.finish(ticket, &reply)),
-                    Done::Unsettled(lane) => self.queue.unsettle(lane),
+                    Done::Finished(ticket, reply) => {
+                        let answers = self.intake.finish(ticket, &reply);
+                        self.answer(answers);
+                    }
+                    Done::Unsettled(lane) => self.intake.unsettle(lane),
                 },
             }
         }
         let stopping =
             Reply::refused(Code::NotReady, "the box is stopping; the order stands for its next start");
-        answer(self.queue.drain(&stopping));
+        let answers = self.intake.drain(&stopping);
+        self.answer(answers);
     }
 
     async fn hand_out(&mut self, action: Action) {
@@ -124,58 +141,86 @@ impl Mutator {
             Lane::Microphone => &self.lanes.microphone,
         };
         if lane.send(action).await.is_err() {
-            answer(
-                self.queue
-                    .finish(ticket, &Reply::refused(Code::Internal, "this part of the box has stopped")),
-            );
+            let stopped = Reply::refused(Code::Internal, "this part of the box has stopped");
+            let answers = self.intake.finish(ticket, &stopped);
+            self.answer(answers);
         }
     }
 
     async fn judge(&mut self, order: Order) {
-        let (command, origin) = (&order.command, &order.origin);
-        let verdict = self.queue.decide(command, origin, || ids::random(10));
-        info!(command = command.name(), issuer = origin.issuer, verdict = word(&verdict), "order");
-        match verdict {
-            Verdict::Answer(reply) => answer(Some((order.reply, reply))),
-            Verdict::Attach(lane) => answer(self.queue.attach(lane, order.reply)),
-            Verdict::Accept(change) => match self.persist(&change).await {
-                Ok(()) => answer(self.queue.accept(change, order.reply)),
-                Err(reply) => answer(Some((order.reply, reply))),
+        let Order { command, origin, identity, reply } = order;
+        let taken = self.intake.order(&command, &origin, identity, reply, clock::now(), || ids::random(10));
+        info!(command = command.name(), issuer = origin.issuer, verdict = word(&taken), "order");
+        match taken {
+            Taken::Answer(answer) => self.answer([answer]),
+            Taken::Wait => {}
+            Taken::Keep(pending) => match self.keep(&pending).await {
+                Ok(()) => {
+                    let answers = self.intake.kept(*pending);
+                    self.answer(answers);
+                }
+                Err(reason) => {
+                    warn!(reason, "an order could not be kept, so it is not done");
+                    self.answer([self.intake.not_kept(*pending, &reason)]);
+                }
             },
         }
     }
 
     /// On the disk when this returns Ok: after a crash the box knows what it was told.
-    async fn persist(&self, change: &Change) -> Result<(), Reply> {
-        let (store, key, value) = (self.store.clone(), change.key(), change.value().to_string());
+    async fn keep(&self, pending: &Pending<Asker>) -> Result<(), String> {
+        let row = self.rows.row(pending, self.intake.desired(), clock::now());
+        let wish = pending.change().map(|change| (change.key(), change.value().to_string()));
+        let (store, forgotten) = (self.store.clone(), pending.forgotten().to_vec());
         // A dead disk is no reason to start again: it would be as dead then.
         self.pulse.rest();
-        let written = tokio::task::spawn_blocking(move || store.set_desired(key, &value)).await;
+        let writing = move || {
+            let wish = wish.as_ref().map(|(key, value)| (*key, value.as_str()));
+            store.keep_command(row.as_ref(), wish, &forgotten)
+        };
+        let written = tokio::task::spawn_blocking(writing).await;
         self.pulse.beat();
         match written {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => {
-                warn!(%error, "an order could not be kept, so it is not done");
-                Err(Reply::refused(Code::Internal, format!("the order could not be kept: {error}")))
-            }
-            Err(_) => Err(Reply::refused(Code::Internal, "the order could not be kept")),
+            Ok(written) => written.map_err(|error| error.to_string()),
+            Err(_) => Err("the box is stopping".to_owned()),
+        }
+    }
+
+    /// Says what is to be said. What a command's row must have first is written beside the mutator's work: at most
+    /// as many writes wait as commands are remembered.
+    fn answer(&self, answers: impl IntoIterator<Item = Answer<Asker>>) {
+        for Answer { askers, reply, write } in answers {
+            let Some(key) = write else {
+                tell(askers, &reply);
+                continue;
+            };
+            let (store, json) = (self.store.clone(), remembered::json(&reply));
+            tokio::spawn(async move {
+                let writing = move || store.answer_command(&key, &json);
+                // It has happened, so it is said all the same; after a crash it is `unknown`, or found out.
+                if let Ok(Err(error)) = tokio::task::spawn_blocking(writing).await {
+                    warn!(%error, "the reply to a command could not be kept");
+                }
+                tell(askers, &reply);
+            });
         }
     }
 }
 
-fn word(verdict: &Verdict) -> &'static str {
-    match verdict {
-        Verdict::Answer(reply) if reply.ok => "already so",
-        Verdict::Answer(_) => "refused",
-        Verdict::Attach(_) => "under way",
-        Verdict::Accept(_) => "accepted",
+/// An asker that hung up does not mind.
+fn tell(askers: Vec<Asker>, reply: &Reply) {
+    for asker in askers {
+        let _ = asker.send(reply.clone());
     }
 }
 
-/// An asker that hung up does not mind.
-fn answer(answers: impl IntoIterator<Item = (oneshot::Sender<Reply>, Reply)>) {
-    for (asker, reply) in answers {
-        let _ = asker.send(reply);
+fn word(taken: &Taken<Asker>) -> &'static str {
+    match taken {
+        Taken::Answer(answer) if answer.reply.ok => "answered",
+        Taken::Answer(_) => "refused",
+        Taken::Wait => "under way",
+        Taken::Keep(pending) if pending.change().is_some() => "accepted",
+        Taken::Keep(_) => "noted",
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::link::Message;
-use crate::control::dedupe::Key;
+use crate::control::dedupe::{Key, MAX_EXPIRY};
 use crate::control::topics::{Topics, check_name};
 use crate::control::{Code, Command, Origin, Reply};
 
@@ -92,6 +92,9 @@ fn judge(
         return Err(bad("retained commands are refused: they would run again at every reconnect"));
     }
     let expiry_s = message.expiry_s.ok_or_else(|| bad("a Message Expiry Interval is required"))?;
+    if u64::from(expiry_s) > MAX_EXPIRY.as_secs() {
+        return Err(bad(&format!("Message Expiry Interval {expiry_s}: at most {} s", MAX_EXPIRY.as_secs())));
+    }
     let issuer = message.user_property("issuer").unwrap_or(client);
     check_name("issuer", issuer).map_err(|error| bad(&error.to_string()))?;
     if !issuers.is_empty() && !issuers.iter().any(|allowed| allowed == issuer) {
@@ -165,6 +168,7 @@ mod tests {
     fn retained_and_expiry_less_and_expired_commands_are_refused() {
         assert_eq!(refusal(&Message { retain: true, ..ping() }).code, Code::BadRequest);
         assert_eq!(refusal(&Message { expiry_s: None, ..ping() }).code, Code::BadRequest);
+        assert!(refusal(&Message { expiry_s: Some(3601), ..ping() }).message.contains("3600"));
         assert_eq!(refusal(&Message { expiry_s: Some(0), ..ping() }).code, Code::Expired);
     }
 

@@ -1,6 +1,6 @@
 //! The bridge's life across connections: connect, serve, back off, again.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -20,7 +20,7 @@ use super::session::{End, Session};
 use super::{Config, Error};
 use crate::base::backoff::Backoff;
 use crate::base::{Shutdown, clock};
-use crate::control::dedupe::{Duplicates, Key};
+use crate::control::dedupe::{Identity, Key};
 use crate::control::topics::Topics;
 use crate::control::{ControlHandle, Reply, State};
 
@@ -61,9 +61,9 @@ pub struct BridgeStatus {
     pub attempts: u64,
     /// Connections that the broker accepted.
     pub connections: u64,
-    /// Commands that were run.
+    /// Commands that were handed to the box.
     pub commands: u64,
-    /// Commands that were duplicates, and not run.
+    /// Duplicates of commands that were under way.
     pub duplicates: u64,
     /// Commands refused by the rules of the contract.
     pub refused: u64,
@@ -85,7 +85,8 @@ pub(super) struct Bridge {
     pub(super) state: watch::Receiver<Arc<State>>,
     pub(super) feeds: Feeds,
     pub(super) status: watch::Sender<BridgeStatus>,
-    pub(super) duplicates: Duplicates<Destination>,
+    /// Commands whose outcome is waited for, and where to tell it.
+    pub(super) asked: HashMap<Key, Vec<Destination>>,
     pub(super) outbox: Outbox,
     pub(super) running: JoinSet<Ran>,
     pub(super) conn_seq: u64,
@@ -95,8 +96,8 @@ pub(super) struct Bridge {
 
 /// A command that has come to its end.
 pub(super) struct Ran {
-    pub(super) key: Key,
-    pub(super) reply: Reply,
+    key: Key,
+    reply: Reply,
     expiry: Duration,
 }
 
@@ -127,7 +128,7 @@ pub async fn run(
         state,
         feeds,
         status,
-        duplicates: Duplicates::default(),
+        asked: HashMap::new(),
         outbox: Outbox::new(REPLIES),
         running: JoinSet::new(),
         conn_seq: 0,
@@ -203,27 +204,36 @@ impl Bridge {
 
     /// A command has come to its end: its reply goes out, to everyone who asked meanwhile.
     pub(super) fn ran(&mut self, ran: Ran) {
-        for destination in self.duplicates.answered(&ran.key, &ran.reply) {
-            self.answer(&destination, ran.reply.clone(), ran.expiry);
+        let Ran { key, reply, expiry } = ran;
+        for destination in self.asked.remove(&key).unwrap_or_default() {
+            self.answer(&destination, reply.clone(), Some(key.clone()), expiry);
         }
     }
 
-    /// Queues a reply.
-    pub(super) fn answer(&mut self, destination: &Destination, reply: Reply, expiry: Duration) {
+    /// Queues a reply; `command` is acknowledged to the broker once the reply is there.
+    pub(super) fn answer(
+        &mut self,
+        destination: &Destination,
+        reply: Reply,
+        command: Option<Key>,
+        expiry: Duration,
+    ) {
         let (mut publication, lifetime) = documents::reply(destination, reply, expiry);
         // Who asks a group can tell by it who has answered.
         publication.user_properties.push(("box".to_owned(), self.config.box_id.clone()));
-        self.outbox.push(publication, clock::now(), lifetime);
+        self.outbox.push(publication, command, clock::now(), lifetime);
         let dropped = self.outbox.dropped;
         self.count(|status| status.replies_dropped = dropped);
     }
 
-    /// Lets a command run.
+    /// Hands a command to the box.
     pub(super) fn start(&mut self, admitted: Admitted) {
-        let Admitted { command, origin, key, expiry, .. } = admitted;
+        let Admitted { command, origin, key, destination, expiry } = admitted;
         self.count(|status| status.commands += 1);
+        self.asked.insert(key.clone(), vec![destination]);
+        let identity = Identity { key: key.clone(), expires: clock::now() + expiry };
         // Given here and not in the task: commands keep their order.
-        let answer = self.control.order(command, origin);
+        let answer = self.control.order_once(command, origin, identity);
         self.running.spawn(async move { Ran { key, reply: answer.await, expiry } });
     }
 

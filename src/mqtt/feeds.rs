@@ -186,7 +186,7 @@ impl Events {
             payload: json!(event).to_string().into_bytes(),
             ..Publication::default()
         };
-        self.outbox().push(publication, clock::now(), EVENT_LIFETIME);
+        self.outbox().push(publication, None, clock::now(), EVENT_LIFETIME);
         self.0.more.notify_one();
     }
 

@@ -7,7 +7,7 @@ use serde_json::Value;
 use tracing::{debug, warn};
 
 use super::admit::{Admission, Admitted, admit};
-use super::bridge::{Bridge, Connection, Ran};
+use super::bridge::{Bridge, Connection};
 use super::documents::{self, Document};
 use super::inbound::{self, Inbound, Route};
 use super::link::{Acknowledgement, Down, Event, Filter, Link, Message};
@@ -15,7 +15,7 @@ use super::publisher::{Publisher, Sent, What};
 use super::rumqtt::RECEIVE_MAXIMUM;
 use super::watchdog::{Act, Watchdog};
 use crate::base::{Shutdown, clock};
-use crate::control::dedupe::{Key, Seen};
+use crate::control::dedupe::Key;
 use crate::control::topics::check_name;
 use crate::control::{Code, Reply};
 
@@ -28,6 +28,8 @@ const SETTLING: Duration = Duration::from_secs(1);
 /// Longest wait for the broker to take `offline` before the connection is closed all the same.
 const FAREWELL: Duration = Duration::from_secs(2);
 
+/// Places that one command's reply goes to. Further ones are left out: they ask again, or time out.
+const DESTINATIONS: usize = 4;
 /// Groups that a box may be in. Beyond it the last ones by name are left out.
 const GROUPS: usize = 32;
 
@@ -56,7 +58,7 @@ pub(super) struct Session<'a, L> {
     online_since: Option<Instant>,
     /// Only once the broker lets us hear our own status.
     watchdog: Option<Watchdog>,
-    /// Commands that run; acknowledged to the broker once they are answered.
+    /// Commands whose reply the broker does not have yet. Until then it would send them again if we died.
     unacknowledged: HashMap<Key, Acknowledgement>,
 }
 
@@ -88,6 +90,7 @@ impl<'a, L: Link> Session<'a, L> {
                 self.regroup();
                 self.publisher.flush(self.bridge, &mut self.link);
             }
+            self.acknowledge_settled();
             let online = self.online_since.is_some();
             let feeds = &mut self.bridge.feeds;
             tokio::select! {
@@ -99,7 +102,7 @@ impl<'a, L: Link> Session<'a, L> {
                     Event::Down(down) => return End::Down { down, online_since: self.online_since },
                     event => self.happened(event),
                 },
-                Some(Ok(ran)) = self.bridge.running.join_next() => self.ran(ran),
+                Some(Ok(ran)) = self.bridge.running.join_next() => self.bridge.ran(ran),
                 (what, delivery) = self.publisher.receipt() => {
                     self.publisher.delivered(self.bridge, what, &delivery);
                 }
@@ -270,12 +273,13 @@ impl<'a, L: Link> Session<'a, L> {
             Admission::Refuse(destination, reply) => {
                 debug!(topic = %message.topic, code = ?reply.code, "MQTT: command refused");
                 self.bridge.count(|status| status.refused += 1);
-                self.bridge.answer(&destination, reply, REFUSAL_LIFETIME);
+                self.bridge.answer(&destination, reply, None, REFUSAL_LIFETIME);
                 None
             }
             Admission::Run(admitted) => self.command(*admitted),
         };
-        match kept {
+        // One of each command is enough: as long as that one is not acknowledged, the broker sends it again.
+        match kept.filter(|key| !self.unacknowledged.contains_key(key)) {
             Some(key) => drop(self.unacknowledged.insert(key, acknowledgement)),
             None => self.link.acknowledge(acknowledgement),
         }
@@ -297,44 +301,39 @@ impl<'a, L: Link> Session<'a, L> {
         }
     }
 
-    /// Runs a command that is no duplicate; then its key, under which it is to be acknowledged later.
+    /// Hands a command to the box, which finds out whether it is a duplicate; then its key, under which it is to be
+    /// acknowledged later.
     fn command(&mut self, admitted: Admitted) -> Option<Key> {
         let bridge = &mut *self.bridge;
-        let (destination, expiry) = (admitted.destination.clone(), admitted.expiry);
-        let busy = |what: &str| Reply::refused(Code::Busy, format!("{what}; not run"));
-        let full = bridge.running.len() >= RUNNING;
-        let refusal = if full && !bridge.duplicates.knows(&admitted.key) {
-            busy("too many commands run already")
-        } else {
-            match bridge.duplicates.seen(&admitted.key, destination.clone(), clock::now(), expiry) {
-                Seen::New => {
-                    let key = admitted.key.clone();
-                    bridge.start(admitted);
-                    return Some(key);
-                }
-                Seen::Running => {
-                    bridge.count(|status| status.duplicates += 1);
-                    return None;
-                }
-                Seen::Answered(reply) => {
-                    bridge.count(|status| status.duplicates += 1);
-                    bridge.answer(&destination, reply, expiry);
-                    return None;
-                }
-                Seen::Full => busy("too many commands are remembered already"),
+        let key = admitted.key.clone();
+        if let Some(destinations) = bridge.asked.get_mut(&key) {
+            let destination = admitted.destination;
+            if !destinations.contains(&destination) && destinations.len() < DESTINATIONS {
+                destinations.push(destination);
             }
-        };
-        bridge.count(|status| status.refused += 1);
-        bridge.answer(&destination, refusal, expiry);
-        None
+            bridge.count(|status| status.duplicates += 1);
+            return Some(key);
+        }
+        if bridge.outbox.answers(&key) {
+            return Some(key);
+        }
+        if bridge.running.len() >= RUNNING {
+            let busy = Reply::refused(Code::Busy, format!("{RUNNING} commands run already; not run"));
+            bridge.count(|status| status.refused += 1);
+            bridge.answer(&admitted.destination, busy, None, admitted.expiry);
+            return None;
+        }
+        bridge.start(admitted);
+        Some(key)
     }
 
-    fn ran(&mut self, ran: Ran) {
-        let acknowledgement = self.unacknowledged.remove(&ran.key);
-        self.bridge.ran(ran);
-        // One received by an earlier connection cannot be acknowledged by this one: the broker sends it again,
-        // and it is then answered from the cache.
-        self.link.acknowledge(acknowledgement.flatten());
+    /// Commands whose replies have arrived are over. One received by an earlier connection cannot be acknowledged by
+    /// this one: the broker sends it again, and it is answered as a duplicate.
+    fn acknowledge_settled(&mut self) {
+        for key in self.bridge.outbox.take_settled() {
+            let acknowledgement = self.unacknowledged.remove(&key);
+            self.link.acknowledge(acknowledgement.flatten());
+        }
     }
 
     /// Says the last news, then offline, waits until the broker has it, and closes.
@@ -380,10 +379,11 @@ impl<'a, L: Link> Session<'a, L> {
                 event = self.link.event() => if let Event::Down(down) = event { return Err(down) },
                 (what, delivery) = self.publisher.receipt() => {
                     self.publisher.delivered(self.bridge, what.clone(), &delivery);
+                    self.acknowledge_settled();
                     return Ok(Some(what));
                 }
                 Some(Ok(ran)) = self.bridge.running.join_next() => {
-                    self.ran(ran);
+                    self.bridge.ran(ran);
                     return Ok(None);
                 }
             }

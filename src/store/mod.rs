@@ -8,11 +8,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rusqlite::Connection;
 
+mod commands;
 mod recordings;
 mod reports;
 mod rooms;
 mod webhooks;
 
+pub use commands::CommandRow;
 pub use recordings::{FileStatus, RecordingRow};
 pub use reports::{AttendanceRow, OpenSession, Report, SessionRow};
 pub use rooms::{MAX_ROOMS, RoomRow};
@@ -74,6 +76,11 @@ const MIGRATIONS: &[&str] = &[
        next_ms INTEGER NOT NULL DEFAULT 0
      ) STRICT;
      CREATE INDEX webhook_lane ON webhook (url, room, number);",
+    "CREATE TABLE command (
+       issuer TEXT NOT NULL, correlation BLOB NOT NULL, name TEXT NOT NULL, accepted_ms INTEGER NOT NULL,
+       boot TEXT NOT NULL, forget_ms INTEGER NOT NULL, lifetime_ms INTEGER NOT NULL, wish TEXT, value TEXT,
+       reply TEXT, PRIMARY KEY (issuer, correlation)
+     ) STRICT, WITHOUT ROWID;",
 ];
 
 /// The open database. Cheap to clone; all clones are one connection.
@@ -135,19 +142,14 @@ impl Store {
         let mut statement = connection.prepare_cached("SELECT value FROM desired WHERE name = ?1")?;
         Ok(statement.query_row([name], |row| row.get(0)).optional()?)
     }
+}
 
-    /// Keeps what is wished for under `name` (JSON); on the disk when this returns.
-    ///
-    /// # Errors
-    /// [`StoreError::Statement`]; then the old wish stands.
-    pub fn set_desired(&self, name: &str, value: &str) -> Result<(), StoreError> {
-        let connection = self.connection();
-        let mut statement = connection.prepare_cached(
-            "INSERT INTO desired (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = ?2",
-        )?;
-        statement.execute([name, value])?;
-        Ok(())
-    }
+fn write_desired(connection: &Connection, name: &str, value: &str) -> rusqlite::Result<()> {
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO desired (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = ?2",
+    )?;
+    statement.execute([name, value])?;
+    Ok(())
 }
 
 #[cfg(test)]
@@ -160,8 +162,8 @@ mod tests {
         let path = dir.path().join("roomd.db");
         let store = Store::open(&path).unwrap();
         assert_eq!(store.desired("room").unwrap(), None);
-        store.set_desired("room", "1").unwrap();
-        store.set_desired("room", "2").unwrap();
+        store.keep_command(None, Some(("room", "1")), &[]).unwrap();
+        store.keep_command(None, Some(("room", "2")), &[]).unwrap();
         for file in ["roomd.db", "roomd.db-wal"] {
             let mode = std::fs::metadata(dir.path().join(file)).unwrap().permissions();
             assert_eq!(std::os::unix::fs::PermissionsExt::mode(&mode) & 0o777, 0o600, "{file}");

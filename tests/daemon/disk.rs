@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::process::Command;
 
+use crate::broker::Broker;
 use crate::film;
 use crate::gate;
 use crate::roomd::Roomd;
@@ -82,4 +83,28 @@ fn a_recording_ends_whole_before_it_takes_the_free_space_that_shall_stay() {
 fn a_recording_that_meets_a_full_disk_in_the_middle_of_a_part_ends_whole() {
     let _gate = gate::undisturbed();
     fill("1KiB", 2800 * 1024);
+}
+
+#[test]
+fn a_command_that_cannot_be_remembered_because_the_disk_is_full_is_refused_and_run_once_there_is_room() {
+    let _gate = gate::undisturbed();
+    let (disk, broker) = (TinyDisk::new("4m"), Broker::start());
+    let config = format!("{}[box]\nstate_dir = \"{}\"\n", broker.config(), disk.0.path().display());
+    let roomd = Roomd::start(&config);
+    let id = roomd.ask(&["info"])["id"].as_str().expect("an id").to_owned();
+    assert_eq!(broker.ask(&id, "ping", "{}", "ping")["ok"], true);
+    let filler = disk.0.path().join("filler");
+    let filled = std::fs::write(&filler, vec![0; 8 << 20]).expect_err("it does not fit");
+    assert_eq!(filled.kind(), std::io::ErrorKind::StorageFull);
+    let mute = || broker.ask(&id, "microphone.set", r#"{"muted": true}"#, "mute");
+    let refused = mute();
+    assert_eq!((&refused["code"], &refused["retryable"]), (&"not_ready".into(), &true.into()), "{refused}");
+    assert!(refused["message"].to_string().contains("disk is full"), "{refused}");
+    assert_eq!(roomd.state()["microphone"]["muted"], false, "never run unremembered");
+    assert_eq!(broker.ask(&id, "ping", "{}", "ping")["ok"], true, "the rest goes on");
+    std::fs::remove_file(&filler).expect("it is there");
+    let done = mute();
+    assert_eq!(done["ok"], true, "{done}");
+    assert_eq!((mute(), &roomd.state()["microphone"]["muted"]), (done, &true.into()));
+    roomd.stop();
 }

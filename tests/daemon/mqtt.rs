@@ -131,6 +131,22 @@ fn a_duplicate_is_answered_again_and_not_run_again() {
 }
 
 #[test]
+fn a_command_that_comes_again_after_a_kill_is_answered_from_the_database_and_not_run_again() {
+    let _gate = gate::undisturbed();
+    let broker = Broker::start();
+    let (roomd, id) = at(&broker, "");
+    let on = || broker.ask(&id, "recording.set", r#"{"on": true}"#, "twice");
+    let first = on();
+    assert_eq!(first["ok"], true, "{first}");
+    assert_eq!(roomd.ask(&["record", "off"])["ok"], true);
+    let roomd = Roomd::start_in(roomd.kill(), &broker.config());
+    assert_eq!(on(), first, "answered from the database");
+    assert_eq!(roomd.state()["recording"]["on"], false);
+    let begun = roomd.log().matches("roomd::daemon::recording: recording id=").count();
+    assert_eq!(begun, 1, "it was run {begun} times\n{}", roomd.log());
+}
+
+#[test]
 fn a_broker_that_comes_late_and_is_slow_leaves_the_box_at_work() {
     let _gate = gate::undisturbed();
     let mut broker = Broker::absent();

@@ -5,7 +5,8 @@ use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
-use roomd::base::Shutdown;
+use roomd::base::{Shutdown, clock};
+use roomd::control::dedupe::{Duplicates, Seen};
 use roomd::control::{Command, ControlHandle, Origin, Reply, StatePublisher};
 use roomd::mqtt::{self, Access, BridgeStatus, Config, Connection, Endpoint, Feeds};
 use rumqttc::mqttbytes::v5::{Packet, Publish, PublishProperties};
@@ -243,7 +244,8 @@ impl TestBox {
         TestBox::launch(broker.port, |_| {}, feed)
     }
 
-    fn launch(port: u16, change: impl FnOnce(&mut Config), feed: impl FnOnce(&mut Feeds)) -> TestBox {
+    /// With both; not online yet.
+    pub fn launch(port: u16, change: impl FnOnce(&mut Config), feed: impl FnOnce(&mut Feeds)) -> TestBox {
         let endpoint = Endpoint { host: "127.0.0.1".to_owned(), port, tls: false };
         let access = Access { endpoint, client_id: "box1".to_owned(), ..Access::default() };
         let mut config = Config::new(access, "default", "box1", "boot1");
@@ -310,9 +312,25 @@ async fn mutate(
     data: Arc<Mutex<Option<Value>>>,
     held: watch::Receiver<bool>,
 ) {
+    let duplicates = Arc::new(Mutex::new(Duplicates::default()));
     while let Some(order) = orders.recv().await {
+        let Some(identity) = order.identity else {
+            let _ = order.reply.send(Reply::ok("done", Value::Null));
+            continue;
+        };
+        let seen = duplicates.lock().unwrap().seen(&identity, order.reply, clock::now());
+        let asker = match seen {
+            Seen::New(asker) => asker,
+            Seen::Answered(asker, reply) => {
+                let _ = asker.send(reply);
+                continue;
+            }
+            Seen::Running => continue,
+            Seen::Crowded(_) | Seen::Full(_) => panic!("the test orders too much"),
+        };
+        duplicates.lock().unwrap().begin(&identity, asker);
         ran.lock().unwrap().push(order.command.clone());
-        let (data, mut held) = (Arc::clone(&data), held.clone());
+        let (data, mut held, duplicates) = (Arc::clone(&data), held.clone(), Arc::clone(&duplicates));
         tokio::spawn(async move {
             if order.command != Command::Ping {
                 let _ = held.wait_for(|held| !held).await;
@@ -320,7 +338,10 @@ async fn mutate(
             let Origin { issuer, local } = order.origin;
             let told = json!({"command": order.command.name(), "issuer": issuer, "local": local});
             let data = data.lock().unwrap().clone().unwrap_or(told);
-            let _ = order.reply.send(Reply::ok("done", data));
+            let reply = Reply::ok("done", data);
+            for asker in duplicates.lock().unwrap().answered(&identity.key, &reply) {
+                let _ = asker.send(reply.clone());
+            }
         });
     }
 }
