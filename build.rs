@@ -5,6 +5,7 @@
 use std::process::Command;
 
 fn main() {
+    jpeg();
     println!("cargo::rerun-if-env-changed=PATH");
     println!("cargo::rerun-if-changed=build.rs");
     let arch = std::env::var("CARGO_CFG_TARGET_ARCH").unwrap_or_default();
@@ -25,4 +26,16 @@ fn main() {
             );
         }
     }
+}
+
+/// `src/sys/jpeg.c`, with the headers of the libjpeg-turbo that is linked.
+fn jpeg() {
+    println!("cargo::rerun-if-changed=src/sys/jpeg.c");
+    let mut build = cc::Build::new();
+    match std::env::var("DEP_TURBOJPEG_INCLUDE") {
+        Ok(include) => build.includes(include.split(',')),
+        // Another libjpeg's headers must not be taken instead.
+        Err(_) => return println!("cargo::error=turbojpeg-sys does not say where its headers are"),
+    };
+    build.file("src/sys/jpeg.c").warnings(true).extra_warnings(true).compile("roomd_jpeg");
 }

@@ -3,7 +3,7 @@
 use crate::base::clock::MediaTime;
 use crate::base::units::Size;
 use crate::media::{FramePool, VideoFrame};
-use crate::sys::jpeg::{Decoder, JpegError};
+use crate::sys::jpeg::{Decoder, Header, JpegError};
 use crate::sys::scale::I420Mut;
 use crate::sys::v4l2::{Format, FourCc};
 use crate::sys::yuv::{self, Packed, Plane, Samples};
@@ -43,7 +43,7 @@ pub struct Converter {
     /// A picture of the camera's size, where it is another.
     staging: Vec<u8>,
     jpeg: Option<Decoder>,
-    /// A JPEG's planes, those that are not decoded to where they are wanted: Cb, Cr, Y.
+    /// A JPEG's planes, or those of one strip of it: Y, Cb, Cr.
     decoded: Vec<u8>,
 }
 
@@ -92,60 +92,105 @@ impl Converter {
         Ok(())
     }
 
+    /// Kept is the decoder only after a picture without error: nothing of a bad one is left in it.
     fn jpeg(&mut self, data: &[u8], frame: &mut VideoFrame) -> Result<(), Damage> {
-        let Decoded { size, planes: [y, u, v], direct } = self.decode(data, frame)?;
-        // The planes are padded to whole samples of colour; what is shown is the header's, in even numbers.
-        let shown = Size::new(size.width & !1, size.height & !1);
-        let part = |plane: Size| {
-            let (width, height) = (plane.width * shown.width, plane.height * shown.height);
-            Size::new(width / y.width.max(1), height / y.height.max(1))
-        };
-        let (from_u, rest) = self.decoded.split_at(samples(u));
-        let (from_v, from_y) = rest.split_at(samples(v));
-        let plane = |data, plane: Size, size| Plane { data, stride: plane.width as usize, size };
-        let luma = if direct { Luma::InPlace } else { Luma::Plane(plane(from_y, y, shown)) };
-        let chroma = [plane(from_u, u, part(u)), plane(from_v, v, part(v))];
-        fill(shown, luma, (samples(u) > 0).then_some(chroma), Some(FullRange), frame);
-        Ok(())
-    }
-
-    /// Decodes a JPEG into `decoded`, its brightness into `frame` where that has its size: what is written once is not
-    /// read and written again, and all of it is larger than the caches.
-    fn decode(&mut self, data: &[u8], frame: &mut VideoFrame) -> Result<Decoded, Damage> {
         let failed = |error: JpegError| Damage::Jpeg(error.0);
-        // Kept only after a picture without error: after one in a header libjpeg-turbo takes the next picture for a
-        // part of this one.
         let mut decoder = match self.jpeg.take() {
             Some(decoder) => decoder,
             None => Decoder::new().map_err(failed)?,
         };
         let header = decoder.read(data).map_err(failed)?;
-        let (size, planes) = (header.size, header.planes());
+        let size = header.size;
         if size.width < 16 || size.height < 16 || size.width.saturating_mul(size.height) > MOST_PIXELS {
             return Err(Damage::Jpeg(format!("its header says {size}")));
         }
-        let direct = size == frame.size() && planes[0] == size;
-        let [luma, u, v] = planes.map(samples);
-        self.decoded.resize(u + v + if direct { 0 } else { luma }, 0);
-        let (to_u, rest) = self.decoded.split_at_mut(u);
-        let (to_v, to_y) = rest.split_at_mut(v);
-        let to_y = if direct { frame.planes_mut().0 } else { to_y };
-        match header.decode([to_y, to_u, to_v]) {
+        let decoded = if size == frame.size() {
+            jpeg_of_its_size(header, &mut self.decoded, frame)
+        } else {
+            jpeg_of_another_size(header, &mut self.decoded, frame)
+        };
+        match decoded {
             Err(error) if !is_harmless(&error) => return Err(failed(error)),
-            _ => {}
+            _ => self.jpeg = Some(decoder),
         }
-        self.jpeg = Some(decoder);
-        Ok(Decoded { size, planes, direct })
+        Ok(())
     }
 }
 
-/// Of a decoded JPEG.
-struct Decoded {
-    size: Size,
-    /// Sizes of its planes, which are Cb, Cr and Y one after the other.
-    planes: [Size; 3],
-    /// Y is in the frame instead.
-    direct: bool,
+/// Y, Cb and Cr, one after the other in `buffer`.
+fn three(buffer: &mut Vec<u8>, [y, u, v]: [usize; 3]) -> [&mut [u8]; 3] {
+    buffer.resize(y + u + v, 0);
+    let (y, colour) = buffer.split_at_mut(y);
+    let (u, v) = colour.split_at_mut(u);
+    [y, u, v]
+}
+
+/// Strip after strip into `frame`: samples are converted while they are in the nearest cache.
+fn jpeg_of_its_size(header: Header, strip: &mut Vec<u8>, frame: &mut VideoFrame) -> Result<(), JpegError> {
+    let (size, sizes, count) = (header.size, header.strip(), header.strips());
+    let mut planes = three(strip, sizes.map(samples));
+    let [rows, colour_rows, _] = sizes.map(|size| size.height);
+    let half = size.width / 2;
+    let (to_y, to_u, to_v) = frame.planes_mut();
+    let mut strips = header.start()?;
+    for number in 0..count {
+        strips.next(planes.each_mut().map(|plane| &mut **plane))?;
+        let top = number * rows;
+        let shown = Size::new(size.width, rows.min(size.height - top));
+        let halved = Size::new(half, shown.height / 2);
+        let (at, at_half) = (samples(Size::new(size.width, top)), samples(Size::new(half, top / 2)));
+        let [y, u, v] = &planes;
+        let luma = Plane { data: y, stride: sizes[0].width as usize, size: shown };
+        let _ = yuv::limit_range(luma, &mut to_y[at..at + samples(shown)], Samples::Luma);
+        for (plane, to) in [(u, &mut *to_u), (v, &mut *to_v)] {
+            let to = &mut to[at_half..at_half + samples(halved)];
+            // Of colour as much as belongs to the rows shown.
+            let from = Size::new(
+                size.width * sizes[1].width / sizes[0].width,
+                (shown.height * colour_rows).div_ceil(rows),
+            );
+            let colour = Plane { data: plane, stride: sizes[1].width as usize, size: from };
+            // A grey picture has none.
+            if samples(from) > 0 && yuv::scale_plane(colour, to, halved) {
+                yuv::limit_range_in_place(to, Samples::Chroma);
+            } else {
+                to.fill(128);
+            }
+        }
+    }
+    strips.finish()
+}
+
+/// Whole, then scaled.
+fn jpeg_of_another_size(
+    header: Header,
+    decoded: &mut Vec<u8>,
+    frame: &mut VideoFrame,
+) -> Result<(), JpegError> {
+    let (size, sizes, count) = (header.size, header.strip(), header.strips());
+    let whole = sizes.map(|strip| Size::new(strip.width, strip.height * count));
+    let mut planes = three(decoded, whole.map(samples));
+    let mut strips = header.start()?;
+    for number in 0..count as usize {
+        let mut lengths = sizes.map(samples).into_iter();
+        strips.next(planes.each_mut().map(|plane| {
+            let length = lengths.next().unwrap_or_default();
+            &mut plane[number * length..]
+        }))?;
+    }
+    let finished = strips.finish();
+    // The planes are padded to whole blocks; what is shown is the header's, in even numbers.
+    let shown = Size::new(size.width & !1, size.height & !1);
+    let part = |plane: Size| {
+        let (width, height) = (plane.width * shown.width, plane.height * shown.height);
+        Size::new(width / whole[0].width.max(1), height / whole[0].height.max(1))
+    };
+    let [y, u, v] = &planes;
+    let plane = |data, plane: Size, size| Plane { data, stride: plane.width as usize, size };
+    let luma = plane(y, whole[0], shown);
+    let chroma = [plane(u, whole[1], part(whole[1])), plane(v, whole[2], part(whole[2]))];
+    fill(shown, luma, (samples(whole[1]) > 0).then_some(chroma), Some(FullRange), frame);
+    finished
 }
 
 fn samples(plane: Size) -> usize {
@@ -184,24 +229,15 @@ fn cut(size: Size, target: Size) -> (u32, u32, Size) {
     (((size.width - kept.width) / 2) & !1, ((size.height - kept.height) / 2) & !1, kept)
 }
 
-/// Where the luma comes from.
-#[derive(Clone, Copy)]
-enum Luma<'a> {
-    /// A plane of any size.
-    Plane(Plane<'a>),
-    /// It is in the frame already, in full range.
-    InPlace,
-}
-
 /// Fills `frame` with planes in limited range.
 fn fill_from([luma, u, v]: [Plane; 3], frame: &mut VideoFrame) {
-    fill(luma.size, Luma::Plane(luma), Some([u, v]), None, frame);
+    fill(luma.size, luma, Some([u, v]), None, frame);
 }
 
 /// Fills `frame` with planes of any chroma resolution, of a picture of `size`.
 fn fill(
     size: Size,
-    luma: Luma,
+    luma: Plane,
     chroma: Option<[Plane; 2]>,
     range: Option<FullRange>,
     frame: &mut VideoFrame,
@@ -210,10 +246,7 @@ fn fill(
     let (left, top, kept) = cut(size, target);
     let half = Size::new(target.width / 2, target.height / 2);
     let (to_y, to_u, to_v) = frame.planes_mut();
-    match luma {
-        Luma::Plane(plane) => fill_luma(plane.part(left, top, kept), range, to_y, target),
-        Luma::InPlace => yuv::limit_range_in_place(to_y, Samples::Luma),
-    }
+    fill_luma(luma.part(left, top, kept), range, to_y, target);
     let Some([u, v]) = chroma else {
         to_u.fill(128);
         to_v.fill(128);
