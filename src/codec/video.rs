@@ -6,11 +6,11 @@ use std::time::Duration;
 use super::h264::{H264Encoder, H264Settings};
 use super::{CodecError, POLL};
 use crate::base::Shutdown;
-use crate::base::clock::MediaTime;
+use crate::base::clock::{self, MediaTime};
 use crate::base::pulse::Pulse;
 use crate::base::thread;
 use crate::base::units::Bitrate;
-use crate::media::{FramePool, FrameReader, Layer, Received, Stream, VideoFrame, VideoFrames};
+use crate::media::{FramePool, FrameReader, Layer, Received, Stream, TrackId, VideoFrame, VideoFrames};
 use crate::sys::scale::{I420, I420Mut, scale};
 
 /// Pictures that may wait for an encoder. Normally none does; two absorb a moment without CPU. When it is full the
@@ -63,7 +63,8 @@ pub async fn full(
     let (mut pictures, stream) = (frames.subscribe(PICTURES), stream.clone());
     let work = move |shutdown: &Shutdown| {
         let mut layer = LayerEncoder::new(Layer::Full, config);
-        each("encode-full", &mut pictures, shutdown, |picture| {
+        let late = |pictures| stream.late(TrackId::Video(Layer::Full), pictures);
+        each("encode-full", &mut pictures, shutdown, late, |picture| {
             let wanted = stream.demand().video[Layer::Full.index()] && !picture.encoded;
             layer.picture(picture, wanted, &stream)
         })
@@ -84,7 +85,13 @@ pub async fn lower(
     let (mut pictures, stream) = (frames.subscribe(PICTURES), stream.clone());
     let work = move |shutdown: &Shutdown| {
         let mut layers = LowerLayers::new(config);
-        each("encode-lower", &mut pictures, shutdown, |picture| layers.picture(picture, &stream))
+        // The two are encoded one after the other: what is late for one is late for both.
+        let late = |pictures| {
+            [Layer::Half, Layer::Quarter]
+                .iter()
+                .for_each(|&layer| stream.late(TrackId::Video(layer), pictures));
+        };
+        each("encode-lower", &mut pictures, shutdown, late, |picture| layers.picture(picture, &stream))
     };
     thread::run("encode-lower", shutdown, work).await?
 }
@@ -93,6 +100,7 @@ fn each(
     name: &'static str,
     pictures: &mut FrameReader<Arc<VideoFrame>>,
     shutdown: &Shutdown,
+    late: impl Fn(u64),
     mut encode: impl FnMut(&VideoFrame) -> Result<(), CodecError>,
 ) -> Result<(), CodecError> {
     let (pulse, mut dropped) = (Pulse::vital(name), 0);
@@ -104,6 +112,7 @@ fn each(
             Received::Closed => break,
         }
         if pictures.dropped() > dropped {
+            late(pictures.dropped() - dropped);
             dropped = pictures.dropped();
             tracing::debug!(dropped, "the encoder was late: pictures dropped");
         }
@@ -146,7 +155,10 @@ impl LayerEncoder {
         let longest =
             Duration::from_secs(self.config.keyframe_interval_s.into()) + Duration::from_millis(500);
         let overdue = self.keyframe.is_some_and(|at| picture.captured.since(at) >= longest);
-        if let Some(unit) = self.encoder_for(picture)?.encode(picture, asked || resumed || overdue)? {
+        let began = clock::now();
+        let encoded = self.encoder_for(picture)?.encode(picture, asked || resumed || overdue)?;
+        stream.encoded(TrackId::Video(self.layer), clock::now().saturating_duration_since(began));
+        if let Some(unit) = encoded {
             if unit.keyframe {
                 self.keyframe = Some(unit.pts);
             }

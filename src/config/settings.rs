@@ -66,6 +66,8 @@ pub struct ControlSettings {
     pub socket: PathBuf,
     /// Whether an order from afar may unmute the microphone.
     pub allow_remote_unmute: bool,
+    /// Groups whose commands are taken too; at most 32.
+    pub groups: Vec<String>,
 }
 
 /// `[camera]`.
@@ -179,6 +181,8 @@ pub struct MqttSettings {
     pub client_cert: Option<(PathBuf, PathBuf)>,
     /// Who may command; empty: whoever the broker lets through.
     pub issuers: Vec<String>,
+    /// Whether Home Assistant is told of the box, and `set/*` taken.
+    pub home_assistant: bool,
 }
 
 /// `[recording]`.

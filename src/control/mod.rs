@@ -2,18 +2,23 @@
 //! accepts, ignores or refuses it; one task changes the world; one numbered [`State`] document comes out.
 
 mod command;
+pub mod config_document;
 pub mod dedupe;
 pub mod describe;
 mod desired;
 pub mod event;
 mod handle;
 pub mod intake;
+pub mod job;
+pub mod job_book;
 mod lane;
 pub mod live;
+pub mod plain;
 pub mod queue;
 pub mod rate;
 mod reply;
 mod state;
+pub mod telemetry;
 pub mod topics;
 
 pub use command::{Command, CommandError, MicrophoneSet, RecordingSet, RecordingSource, RoomJoin};

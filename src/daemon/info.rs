@@ -30,6 +30,7 @@ pub fn info(settings: &Settings, box_id: &str, identity: &str, serving: Option<&
                 "simulcast": settings.video.simulcast,
             },
             "recording": ["box"],
+            "live": ["box"],
             "room_server": serving.is_some(),
         },
         "commands": describe::commands(),

@@ -145,6 +145,7 @@ mod tests {
             next_try: Some(std::time::SystemTime::UNIX_EPOCH),
             failures: u64::from(last_error.is_some()),
             lost: 0,
+            rtt: None,
             sent: Default::default(),
         }
     }

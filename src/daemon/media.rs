@@ -13,6 +13,7 @@ use crate::capture::{self, PictureOut, SoundOut};
 use crate::codec::{self, AudioConfig, VideoConfig};
 use crate::control::{State, StatePublisher};
 use crate::media::{Device, DeviceReport, Stream};
+use crate::participant::UplinkMeter;
 use crate::playback::{self, Sink, SpeakerPath};
 
 /// How long each producer may take to stop; encoders flush what they hold.
@@ -46,6 +47,8 @@ pub struct MediaHub {
     pub sound: SoundOut,
     /// What is heard.
     pub mixer: Mixer,
+    /// What becomes of the packets sent to a room.
+    pub uplink: UplinkMeter,
     speaker: DeviceReport,
     speaker_card: CardStats,
 }
@@ -66,6 +69,7 @@ impl Default for MediaHub {
             stream,
             sound: SoundOut::default(),
             mixer: Mixer::default(),
+            uplink: UplinkMeter::default(),
             speaker: DeviceReport::default(),
             speaker_card: CardStats::default(),
         }

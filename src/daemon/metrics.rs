@@ -243,7 +243,7 @@ fn thread_cpu_nanos() -> BTreeMap<String, u64> {
 }
 
 /// `VmRSS` of `/proc/self/status`.
-fn resident_bytes() -> Option<u64> {
+pub fn resident_bytes() -> Option<u64> {
     let status = std::fs::read_to_string(Path::new("/proc/self/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)

@@ -109,6 +109,7 @@ impl Rooms {
             extra_ca: None,
             video: self.config.video,
             audio: self.config.audio,
+            meter: self.hub.uplink.clone(),
         };
         self.session = Some(self.start(config));
         Ok(())

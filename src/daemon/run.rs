@@ -1,14 +1,18 @@
 //! From settings to a running box, and back: everything is opened in order, and stopped in the reverse one.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing::{info, warn};
 
+use super::bridge::{Bridge, Parts};
+use super::desired_config;
+use super::fleet::{Arrivals, Fleet, Needs};
 use super::identity::{self, IdentityError};
 use super::info::info;
+use super::jobs;
 use super::lanes;
 use super::live::Lives;
 use super::logging::{self, LogLevel, LoggingError};
@@ -21,7 +25,7 @@ use super::reload::{Changeable, Read, Reloader};
 use super::room::Rooms;
 use super::serving::{Serving, ServingError, Shown};
 use super::settings;
-use super::supervise::{Board, Subsystem, supervise};
+use super::supervise::Board;
 use super::task::Task;
 use super::watchdog::Supervisor;
 use crate::base::{clock, ids};
@@ -34,8 +38,6 @@ use crate::{local, mqtt};
 
 /// Worker threads for everything that waits: sockets, timers, disks. The work itself has its own threads.
 const WORKERS: usize = 2;
-/// How long the broker may take to hear that the box goes offline.
-const MQTT_STOP: Duration = Duration::from_secs(5);
 /// The exit code after a second signal: ended by SIGINT, as shells count.
 const EXIT_SECOND_SIGNAL: i32 = 130;
 
@@ -105,9 +107,20 @@ pub fn run(settings: Settings, read: Read) -> Result<(), DaemonError> {
 async fn life(settings: Settings, read: Read, log: LogLevel) -> Result<(), DaemonError> {
     let mut signals = Signals::listen()?;
     let mut manager = Manager::default();
-    let in_force = settings.clone();
-    let (running, changeable) = Running::start(settings, log).await?;
-    let mut reloader = Reloader::new(read, changeable, &in_force);
+    let kept = Kept::open(&settings)?;
+    let (settings, outcome) = desired_config::at_start(settings, &read, &kept.store);
+    log.set(&settings.log.level);
+    let (in_force, store) = (settings.clone(), kept.store.clone());
+    let (mut running, changeable, arrivals, needs) = match Running::start(settings, log, kept).await {
+        Ok(started) => started,
+        Err(error) => {
+            desired_config::blame(&store, &outcome, &error);
+            return Err(error);
+        }
+    };
+    let reloader = Reloader::new(read, changeable, &in_force, outcome.in_force.clone());
+    let reloader = Arc::new(Mutex::new(reloader));
+    running.fleet = Some(Fleet::start(arrivals, needs, reloader.clone(), outcome));
     running.health.set_ready(true);
     info!("ready");
     manager.ready();
@@ -116,7 +129,7 @@ async fn life(settings: Settings, read: Read, log: LogLevel) -> Result<(), Daemo
         tokio::select! {
             () = supervisor.turn() => {}
             signal = signals.next() => match signal {
-                Signal::Reload => supervisor.reload(&mut reloader),
+                Signal::Reload => supervisor.reload(&mut reloader.lock().unwrap_or_else(PoisonError::into_inner)),
                 Signal::Stop(name) => {
                     info!(signal = name, "stopping");
                     break;
@@ -172,6 +185,21 @@ impl Signals {
     }
 }
 
+/// What is on the disk, and who the box is by it.
+struct Kept {
+    box_id: String,
+    store: Store,
+}
+
+impl Kept {
+    fn open(settings: &Settings) -> Result<Kept, DaemonError> {
+        let state_dir = &settings.device.state_dir;
+        let made = identity::box_id(state_dir)?;
+        let box_id = settings.device.id.clone().unwrap_or(made);
+        Ok(Kept { box_id, store: Store::open(&state_dir.join("roomd.db"))? })
+    }
+}
+
 /// Everything that is stopped again.
 struct Running {
     hub: MediaHub,
@@ -183,7 +211,8 @@ struct Running {
     room: Task,
     microphone: Task,
     mutator: Task,
-    mqtt: Option<Subsystem>,
+    mqtt: Option<Bridge>,
+    fleet: Option<Fleet>,
     local: Task,
     serving: Option<Serving>,
 }
@@ -191,13 +220,16 @@ struct Running {
 impl Running {
     /// Opens everything, in this order: state on disk, producers, control, server, bridges, and then what was
     /// ordered before. Also gives what a reload may change.
-    async fn start(settings: Settings, log: LogLevel) -> Result<(Running, Changeable), DaemonError> {
+    async fn start(
+        settings: Settings,
+        log: LogLevel,
+        kept: Kept,
+    ) -> Result<(Running, Changeable, Arrivals, Needs), DaemonError> {
         let state_dir = settings.device.state_dir.clone();
-        let made = identity::box_id(&state_dir)?;
-        let box_id = settings.device.id.clone().unwrap_or(made);
+        let Kept { box_id, store } = kept;
         info!(box_id, name = settings.device.name, state_dir = %state_dir.display(), "this box");
-        let store = Store::open(&state_dir.join("roomd.db"))?;
         let recording = settings::recording(&settings.recording);
+        let recording_changes = watch::Sender::new(recording.clone());
 
         let (board, state, hub) = (Board::default(), StatePublisher::new(clock::wall), MediaHub::default());
         let health = Health::default();
@@ -242,12 +274,25 @@ impl Running {
         let local = Task::spawn("local", |shutdown| socket.run(for_local, local_info, links, shutdown));
         let issuers = settings.mqtt.as_ref().map(|mqtt| mqtt.issuers.clone()).unwrap_or_default();
         let issuers = watch::Sender::new(issuers);
+        let groups = watch::Sender::new(settings.control.groups.clone());
+        let mut feeds = mqtt::Feeds::new(info);
+        feeds.groups = groups.subscribe();
+        let arrivals = Arrivals::of(&mut feeds);
         let mqtt = match &settings.mqtt {
             None => None,
             Some(mqtt) => {
                 let (fleet, boot_id) = (&settings.device.fleet, ids::random(12));
                 let config = settings::mqtt(mqtt, fleet, &box_id, &boot_id, issuers.subscribe())?;
-                Some(bridge(config, control.clone(), mqtt::Feeds::new(info), &board))
+                let parts = Parts {
+                    config,
+                    control: control.clone(),
+                    hub: hub.clone(),
+                    live: lives.reports(),
+                    recordings: recording_changes.subscribe(),
+                    home_assistant: mqtt.home_assistant.then(|| settings.device.name.clone()),
+                    state_dir: state_dir.clone(),
+                };
+                Some(Bridge::start(parts, feeds.clone(), &board))
             }
         };
 
@@ -255,12 +300,20 @@ impl Running {
         let changeable = Changeable {
             log,
             policy: watch::Sender::new(settings::policy(&settings)),
-            recording: watch::Sender::new(recording),
+            groups,
+            recording: recording_changes,
             issuers,
             destinations,
             room: watch::Sender::new(room_config),
             voice: hub.sound.voice.clone(),
             box_id,
+        };
+        let needs = Needs {
+            feeds,
+            store: store.clone(),
+            state: state.clone(),
+            runtime_dir: jobs::runtime_dir(&settings.control.socket),
+            state_dir,
         };
         let (mutator, outputs) = Mutator::new(changeable.policy.subscribe(), desired, store.clone(), orders);
         let recordings =
@@ -279,16 +332,23 @@ impl Running {
             microphone,
             mutator,
             mqtt,
+            fleet: None,
             local,
             serving,
         };
-        Ok((running, changeable))
+        Ok((running, changeable, arrivals, needs))
     }
 
     /// The reverse of the start: capture stops, encoders flush, the streams and the recording end, the room is
     /// left, MQTT says offline and waits for its acknowledgement.
     async fn stop(mut self) {
         self.health.set_ready(false);
+        if let Some(mqtt) = &self.mqtt {
+            mqtt.stopping();
+        }
+        if let Some(fleet) = self.fleet.take() {
+            fleet.stop().await;
+        }
         self.media.stop_producing(&self.hub).await;
         self.live.stop().await;
         self.recorder.stop().await;
@@ -296,7 +356,7 @@ impl Running {
         self.microphone.stop().await;
         self.mutator.stop().await;
         if let Some(mqtt) = self.mqtt {
-            mqtt.stop(MQTT_STOP).await;
+            mqtt.stop().await;
         }
         self.local.stop().await;
         if let Some(serving) = self.serving {
@@ -336,14 +396,6 @@ fn links(serving: Option<&Serving>) -> local::Links {
         (Some(http), local::Link::Admin) => http.admin_links(),
         (Some(http), local::Link::Guest { room }) => http.guest_links(room),
     })
-}
-
-/// The MQTT bridge under supervision.
-fn bridge(config: mqtt::Config, control: ControlHandle, feeds: mqtt::Feeds, board: &Board) -> Subsystem {
-    let status = watch::Sender::new(mqtt::BridgeStatus::default());
-    let run =
-        move |shutdown| mqtt::run(config.clone(), control.clone(), feeds.clone(), status.clone(), shutdown);
-    supervise(board, "mqtt", run, |_| {})
 }
 
 /// Makes whole what the last run could not finish. A damaged disk does not keep the box from starting.

@@ -72,6 +72,37 @@ pub enum TrackId {
     Aac,
 }
 
+impl TrackId {
+    /// All tracks, by [`TrackId::index`].
+    pub const ALL: [TrackId; 5] = [
+        TrackId::Video(Layer::Quarter),
+        TrackId::Video(Layer::Half),
+        TrackId::Video(Layer::Full),
+        TrackId::Opus,
+        TrackId::Aac,
+    ];
+
+    /// Its place in [`TrackId::ALL`].
+    pub const fn index(self) -> usize {
+        match self {
+            TrackId::Video(layer) => layer.index(),
+            TrackId::Opus => 3,
+            TrackId::Aac => 4,
+        }
+    }
+
+    /// `video-quarter`, `video-half`, `video-full`, `opus`, `aac`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            TrackId::Video(Layer::Quarter) => "video-quarter",
+            TrackId::Video(Layer::Half) => "video-half",
+            TrackId::Video(Layer::Full) => "video-full",
+            TrackId::Opus => "opus",
+            TrackId::Aac => "aac",
+        }
+    }
+}
+
 /// One encoded picture or packet of sound. Cheap to clone: the bytes are shared.
 #[derive(Clone, Debug)]
 pub struct AccessUnit {

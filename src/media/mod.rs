@@ -20,4 +20,4 @@ pub use keyframe::KeyframeArbiter;
 pub use meter::Meter;
 pub use mute::{MuteFade, MuteSwitch};
 pub use picture::LatestPicture;
-pub use stream::{READER_CAPACITY, Reader, Stream};
+pub use stream::{READER_CAPACITY, Reader, Stream, TrackCount};

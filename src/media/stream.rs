@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 
@@ -22,6 +23,22 @@ pub struct Stream {
 struct Shared {
     readers: Vec<Arc<ReaderState>>,
     keyframes: [KeyframeArbiter; 3],
+    counts: [TrackCount; TrackId::ALL.len()],
+}
+
+/// What has become of one track since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TrackCount {
+    /// Access units published.
+    pub units: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Pictures encoded here …
+    pub encoded: u64,
+    /// … and the time that it took.
+    pub encoding: Duration,
+    /// Frames that the encoder left out because it was late.
+    pub late: u64,
 }
 
 #[derive(Debug)]
@@ -54,6 +71,9 @@ impl Stream {
     /// Gives `unit` to every reader that wants its track. Never blocks.
     pub fn publish(&self, unit: &AccessUnit) {
         let mut shared = lock(&self.shared);
+        let count = &mut shared.counts[unit.track.index()];
+        count.units += 1;
+        count.bytes += unit.data.len() as u64;
         if let (TrackId::Video(layer), true) = (unit.track, unit.keyframe) {
             shared.keyframes[layer.index()].keyframe_sent(unit.pts);
         }
@@ -90,6 +110,24 @@ impl Stream {
     /// For the encoder of `layer`, before each picture: whether to make it a keyframe.
     pub fn take_keyframe_request(&self, layer: Layer, now: MediaTime) -> bool {
         lock(&self.shared).keyframes[layer.index()].take(now)
+    }
+
+    /// A frame of `track` took so long to encode.
+    pub fn encoded(&self, track: TrackId, took: Duration) {
+        let count = &mut lock(&self.shared).counts[track.index()];
+        count.encoded += 1;
+        count.encoding += took;
+    }
+
+    /// The encoder of `track` left out so many frames because it was late.
+    pub fn late(&self, track: TrackId, frames: u64) {
+        lock(&self.shared).counts[track.index()].late += frames;
+    }
+
+    /// What has become of each track.
+    pub fn counts(&self) -> [(TrackId, TrackCount); TrackId::ALL.len()] {
+        let counts = lock(&self.shared).counts;
+        TrackId::ALL.map(|track| (track, counts[track.index()]))
     }
 
     /// Names of the readers and what each has lost so far, in access units; for metrics.

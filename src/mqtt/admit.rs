@@ -1,5 +1,6 @@
 //! Decides about every message that arrives as a command, before anything is done. Pure.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,6 +12,8 @@ use crate::control::{Code, Command, Origin, Reply};
 
 /// Longest Correlation Data, in bytes.
 const MAX_CORRELATION_BYTES: usize = 128;
+/// Largest `spread_s` of a group's command: the longest expiry.
+const MAX_SPREAD_S: f64 = 3600.0;
 
 /// Where a reply goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +40,8 @@ pub(super) struct Admitted {
     pub(super) key: Key,
     pub(super) destination: Destination,
     pub(super) expiry: Duration,
+    /// It is run at a moment of the box's choice within this time, at most [`Admitted::expiry`].
+    pub(super) spread: Duration,
 }
 
 /// What is to be done with a message.
@@ -71,14 +76,41 @@ pub(super) fn admit(topics: &Topics, issuers: &[String], message: &Message) -> A
         let message = format!("Correlation Data of 1 to {MAX_CORRELATION_BYTES} bytes is required");
         return Admission::Refuse(destination, Reply::refused(Code::BadRequest, message));
     }
-    match judge(addressed.name, client, issuers, message) {
+    let judged = spread(addressed.group, &message.payload).and_then(|(spread, payload)| {
+        let (command, issuer, expiry) = judge(addressed.name, client, issuers, message, &payload)?;
+        Ok((command, issuer, expiry, spread))
+    });
+    match judged {
         Err(reply) => Admission::Refuse(destination, reply),
-        Ok((command, issuer, expiry)) => {
+        Ok((command, issuer, expiry, spread)) => {
+            // Less is left of the expiry each time that it is sent again.
+            let spread = spread.min(expiry);
             let key = Key { issuer: issuer.clone(), correlation: destination.correlation.to_vec() };
             let origin = Origin { issuer, local: false };
-            Admission::Run(Box::new(Admitted { command, origin, key, destination, expiry }))
+            Admission::Run(Box::new(Admitted { command, origin, key, destination, expiry, spread }))
         }
     }
+}
+
+/// `spread_s` of a group's command, and the parameters without it.
+fn spread<'a>(group: Option<&str>, payload: &'a [u8]) -> Result<(Duration, Cow<'a, [u8]>), Reply> {
+    let whole = (Duration::ZERO, Cow::Borrowed(payload));
+    if group.is_none() {
+        return Ok(whole);
+    }
+    // What is no object the command refuses with its own words.
+    let Ok(mut parameters) = serde_json::from_slice::<serde_json::Map<_, _>>(payload) else {
+        return Ok(whole);
+    };
+    let Some(value) = parameters.remove("spread_s") else { return Ok(whole) };
+    let seconds =
+        value.as_f64().filter(|seconds| (0.0..=MAX_SPREAD_S).contains(seconds)).ok_or_else(|| {
+            let given: String = value.to_string().chars().take(64).collect();
+            let message = format!("spread_s {given}: a number from 0 to {MAX_SPREAD_S}");
+            Reply::refused(Code::BadRequest, message)
+        })?;
+    let rest = serde_json::Value::Object(parameters).to_string().into_bytes();
+    Ok((Duration::from_secs_f64(seconds), Cow::Owned(rest)))
 }
 
 fn judge(
@@ -86,6 +118,7 @@ fn judge(
     client: &str,
     issuers: &[String],
     message: &Message,
+    payload: &[u8],
 ) -> Result<(Command, String, Duration), Reply> {
     let bad = |reason: &str| Reply::refused(Code::BadRequest, reason);
     if message.retain {
@@ -104,7 +137,7 @@ fn judge(
     if expiry_s == 0 {
         return Err(Reply::refused(Code::Expired, "it arrived after its expiry; not run"));
     }
-    let command = Command::parse(name, &message.payload).map_err(|error| bad(&error.to_string()))?;
+    let command = Command::parse(name, payload).map_err(|error| bad(&error.to_string()))?;
     Ok((command, issuer.to_owned(), Duration::from_secs(u64::from(expiry_s))))
 }
 
@@ -191,6 +224,37 @@ mod tests {
         for noise in [&b"\xff\xfe"[..], b"[", b"7", b"null", b"{\"x\":1}"] {
             let message = Message { payload: Bytes::copy_from_slice(noise), ..ping() };
             assert_eq!(refusal(&message).code, Code::BadRequest);
+        }
+    }
+
+    #[test]
+    fn a_groups_command_may_be_spread_and_one_to_a_box_may_not() {
+        let to = |topic: &str, payload: &'static str| {
+            let payload = Bytes::from_static(payload.as_bytes());
+            admit(&topics(), &[], &Message { topic: topic.into(), payload, ..ping() })
+        };
+        let group = "roomd/v1/default/g/floor2/cmd/room.join";
+        for (payload, spread) in [
+            (r#"{"room":"a","spread_s":2.5}"#, Duration::from_millis(2500)),
+            (r#"{"room":"a","spread_s":0}"#, Duration::ZERO),
+            (r#"{"room":"a"}"#, Duration::ZERO),
+            // Of the ten seconds that the message lives.
+            (r#"{"room":"a","spread_s":3600}"#, Duration::from_secs(10)),
+        ] {
+            let Admission::Run(run) = to(group, payload) else { panic!("{payload}") };
+            assert_eq!((run.command.name(), run.spread), ("room.join", spread), "{payload}");
+        }
+        for (topic, payload, word) in [
+            (group, r#"{"room":"a","spread_s":-1}"#, "spread_s -1: a number from 0 to 3600"),
+            (group, r#"{"room":"a","spread_s":"soon"}"#, "spread_s"),
+            (group, r#"{"room":"a","spread_s":1e300}"#, "3600"),
+            (group, "[1]", "room.join"),
+            ("roomd/v1/default/d/box1/cmd/room.join", r#"{"room":"a","spread_s":1}"#, "spread_s"),
+        ] {
+            match to(topic, payload) {
+                Admission::Refuse(_, reply) => assert!(reply.message.contains(word), "{}", reply.message),
+                other => panic!("{payload}: {other:?}"),
+            }
         }
     }
 

@@ -226,15 +226,25 @@ impl Bridge {
         self.count(|status| status.replies_dropped = dropped);
     }
 
-    /// Hands a command to the box.
+    /// Hands a command to the box, now or at a moment of its spread. Until then the broker keeps it: should the box die,
+    /// it is sent again.
     pub(super) fn start(&mut self, admitted: Admitted) {
-        let Admitted { command, origin, key, destination, expiry } = admitted;
+        let Admitted { command, origin, key, destination, expiry, spread } = admitted;
         self.count(|status| status.commands += 1);
         self.asked.insert(key.clone(), vec![destination]);
         let identity = Identity { key: key.clone(), expires: clock::now() + expiry };
-        // Given here and not in the task: commands keep their order.
-        let answer = self.control.order_once(command, origin, identity);
-        self.running.spawn(async move { Ran { key, reply: answer.await, expiry } });
+        let control = self.control.clone();
+        if spread.is_zero() {
+            // Given here and not in the task: commands keep their order.
+            let answer = control.order_once(command, origin, identity);
+            self.running.spawn(async move { Ran { key, reply: answer.await, expiry } });
+            return;
+        }
+        let delay = rand::rng().random_range(Duration::ZERO..=spread);
+        self.running.spawn(async move {
+            tokio::time::sleep(delay).await;
+            Ran { key, reply: control.order_once(command, origin, identity).await, expiry }
+        });
     }
 
     /// Says where the bridge stands. A reason stays until the next one, or until it is online.

@@ -124,11 +124,28 @@ impl Documents {
                 outcome = Err(TooMany);
                 return false;
             }
-            let version = 1 + kept.values().map(|content| content.version).max().unwrap_or(0);
+            let version = next_version(kept);
             kept.insert(place, Content { document, version });
             true
         });
         outcome
+    }
+
+    /// What stands at `place` is published once more.
+    pub fn again(&self, place: Place) {
+        self.0.send_if_modified(|kept| {
+            let version = next_version(kept);
+            let content = kept.get_mut(&place);
+            content.is_some_and(|content| {
+                content.version = version;
+                true
+            })
+        });
+    }
+
+    /// Whether something stands at `place`, or is still to be removed there.
+    pub fn holds(&self, place: &Place) -> bool {
+        self.0.borrow().contains_key(place)
     }
 
     /// What is kept now.
@@ -141,11 +158,13 @@ impl Documents {
         self.0.borrow().get(place).cloned()
     }
 
-    /// The broker has the newest of `place`: true when that was its removal, which is forgotten.
-    pub(super) fn removed(&self, place: &Place) -> bool {
+    /// The broker has `version` of `place`: true when that was its removal, which is forgotten unless something newer
+    /// stands there.
+    pub(super) fn removed(&self, place: &Place, version: u64) -> bool {
         let mut removed = false;
         self.0.send_if_modified(|kept| {
-            if kept.get(place).is_some_and(|content| content.document.is_none()) {
+            let removal = |content: &Content| content.document.is_none() && content.version == version;
+            if kept.get(place).is_some_and(removal) {
                 kept.remove(place);
                 removed = true;
             }
@@ -158,6 +177,10 @@ impl Documents {
     pub(super) fn subscribe(&self) -> watch::Receiver<BTreeMap<Place, Content>> {
         self.0.subscribe()
     }
+}
+
+fn next_version(kept: &BTreeMap<Place, Content>) -> u64 {
+    1 + kept.values().map(|content| content.version).max().unwrap_or(0)
 }
 
 /// Events on their way to the broker. Cheap to clone, all clones are one.
@@ -266,12 +289,13 @@ mod tests {
         changes.mark_unchanged();
         documents.set(job(), json!({"status": "queued"})).unwrap();
         assert!(!changes.has_changed().unwrap());
-        documents.removed(&job());
-        assert!(documents.at(&job()).is_some(), "a document that stands is not forgotten");
+        let standing = documents.at(&job()).unwrap().version;
+        assert!(!documents.removed(&job(), standing), "a document that stands is not forgotten");
         documents.clear(job()).unwrap();
+        assert!(!documents.removed(&job(), standing), "the broker has only what stood there before");
         assert!(changes.has_changed().unwrap());
         assert_eq!(documents.at(&job()).unwrap().document, None);
-        documents.removed(&job());
+        assert!(documents.removed(&job(), standing + 1));
         assert_eq!(documents.at(&job()), None);
     }
 

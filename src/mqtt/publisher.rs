@@ -122,7 +122,7 @@ impl Publisher {
         retained.in_flight = false;
         if let (Document::Kept(place), false) = (&document, retained.dirty)
             && matches!(delivery, Delivery::Taken | Delivery::NoSubscribers)
-            && bridge.feeds.documents.removed(place)
+            && bridge.feeds.documents.removed(place, retained.version)
         {
             self.documents.remove(&document);
         }

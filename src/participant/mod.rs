@@ -6,6 +6,7 @@
 //! `roster` knows who is there, `uplink` (pure) what of ours the network carries.
 
 pub mod machine;
+mod meter;
 mod open;
 mod publish;
 mod receive;
@@ -27,6 +28,7 @@ use crate::base::units::{Bitrate, Size};
 use crate::rtc::signal::tls::TlsError;
 use crate::rtc::signal::url::UrlError;
 
+pub use meter::{UplinkFigures, UplinkMeter};
 pub use run::run;
 #[cfg(any(test, fuzzing))]
 pub(crate) use script::listen;
@@ -94,6 +96,8 @@ pub struct Config {
     pub video: Option<VideoConfig>,
     /// Publish the microphone.
     pub audio: bool,
+    /// Where it is told what becomes of the packets that are sent.
+    pub meter: UplinkMeter,
 }
 
 /// What the box is told while it is, or wants to be, in the room.

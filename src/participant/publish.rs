@@ -215,6 +215,7 @@ mod tests {
             extra_ca: None,
             video: Some(video),
             audio: true,
+            meter: Default::default(),
         }
     }
 

@@ -20,6 +20,7 @@ pub(crate) fn listen(words: &[u8], separator: &[u8]) {
         extra_ca: None,
         video: None,
         audio: true,
+        meter: Default::default(),
     };
     let own = ParticipantInfo { sid: "PA_BOX".to_owned(), ..Default::default() };
     let (mut roster, mut demand) = (Roster::new(&own), Demand::new(&config, false));

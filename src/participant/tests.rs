@@ -63,6 +63,7 @@ async fn reason_to_back_off(script: Vec<Message>) -> String {
         extra_ca: None,
         video: None,
         audio: true,
+        meter: Default::default(),
     };
     let (tell, mut told) = tokio::sync::mpsc::channel(64);
     let tell = Mutex::new(tell);

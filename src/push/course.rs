@@ -126,7 +126,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn sent(acked_bytes: u64, outstanding: bool) -> SendState {
-        SendState { acked_bytes, outstanding }
+        SendState { acked_bytes, outstanding, ..SendState::default() }
     }
 
     /// Sending since `now`, with 3000 bytes of handshake.

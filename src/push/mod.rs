@@ -16,7 +16,7 @@ mod task;
 mod wire;
 
 use std::path::PathBuf;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 pub use error::{PushError, Reason};
 pub use pusher::{Pusher, Reports};
@@ -71,6 +71,8 @@ pub struct Report {
     pub failures: u64,
     /// Access units that were lost because the server was too slow.
     pub lost: u64,
+    /// The kernel's round trip; None without a connection.
+    pub rtt: Option<Duration>,
     /// What was put on the wire, over all connections.
     pub sent: Sent,
 }

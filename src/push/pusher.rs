@@ -130,6 +130,7 @@ fn begun(job: &Job) -> Report {
         next_try: None,
         failures: 0,
         lost: 0,
+        rtt: None,
         sent: Default::default(),
     }
 }

@@ -108,7 +108,9 @@ impl Session {
                 }
                 _ = turn.tick(), if !waiting => self.take(reader, BATCH_BYTES),
                 _ = look.tick() => {
-                    let stays = teller.course.acknowledged(clock::now(), self.state()?, waiting);
+                    let state = self.state()?;
+                    teller.rtt = Some(state.rtt);
+                    let stays = teller.course.acknowledged(clock::now(), state, waiting);
                     teller.count(self.publisher.counts(), reader.lost());
                     teller.tell();
                     if !stays {

@@ -86,6 +86,7 @@ pub(super) struct Teller {
     failures: u64,
     /// Of this connection, and of those that have ended.
     counts: [(Sent, u64); 2],
+    pub(super) rtt: Option<Duration>,
     numbers_at: Option<Instant>,
 }
 
@@ -99,6 +100,7 @@ impl Teller {
             next_try: None,
             failures: 0,
             counts: Default::default(),
+            rtt: None,
             numbers_at: None,
         }
     }
@@ -110,6 +112,7 @@ impl Teller {
 
     pub(super) fn connection_ended(&mut self) {
         self.counts = [Default::default(), self.total()];
+        self.rtt = None;
     }
 
     pub(super) fn leaving(&mut self) {
@@ -152,6 +155,7 @@ impl Teller {
             report.last_error.clone_from(&self.last_error);
             (report.next_try, report.failures) = (self.next_try, self.failures);
             (report.acked_bytes, report.sent, report.lost) = (self.course.acked_bytes(), sent, lost);
+            report.rtt = self.rtt;
             matters || due
         });
         if woken {

@@ -4,6 +4,7 @@ pub mod child;
 mod free_space;
 pub mod jpeg;
 mod monotonic;
+mod ntp;
 pub mod openh264;
 pub mod openh264_asm;
 pub mod scale;
@@ -20,5 +21,6 @@ unsafe extern "C" {}
 
 pub use free_space::free_bytes;
 pub use monotonic::monotonic_micros;
+pub use ntp::{ClockState, clock_state};
 pub use tcp_info::{SendState, send_state};
 pub use terminal::terminal_size;

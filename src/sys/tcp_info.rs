@@ -3,6 +3,7 @@
 use std::io;
 use std::mem::{offset_of, size_of};
 use std::os::fd::{AsFd, AsRawFd};
+use std::time::Duration;
 
 /// What became of the bytes given to a TCP socket.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -11,6 +12,8 @@ pub struct SendState {
     pub acked_bytes: u64,
     /// Whether any were sent or wait to be sent that are not acknowledged.
     pub outstanding: bool,
+    /// Smoothed round trip.
+    pub rtt: Duration,
 }
 
 /// Asks the kernel (`TCP_INFO`; Linux 4.6 and newer).
@@ -33,7 +36,8 @@ pub fn send_state(socket: &impl AsFd) -> io::Result<SendState> {
         return Err(io::Error::from(io::ErrorKind::Unsupported));
     }
     let outstanding = info.tcpi_unacked > 0 || info.tcpi_notsent_bytes > 0;
-    Ok(SendState { acked_bytes: info.tcpi_bytes_acked, outstanding })
+    let rtt = Duration::from_micros(info.tcpi_rtt.into());
+    Ok(SendState { acked_bytes: info.tcpi_bytes_acked, outstanding, rtt })
 }
 
 #[cfg(test)]

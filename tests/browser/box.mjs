@@ -80,11 +80,13 @@ try {
   await page.locator('#state-recording[data-state=recording]').waitFor(patience);
   await page.waitForTimeout(wish.record_ms);
   seen.during = await state();
+  seen.on_air = { text: await page.getByTestId('on-air').innerText(), title: await page.title() };
   seen.words = await page.getByTestId('state-recording').innerText();
   await shoot(page, '-recording');
   await page.locator('#record[data-state=on]:not([disabled])').click(patience);
   await page.locator('#state-recording[data-state=off]').waitFor(patience);
   seen.after = await state();
+  seen.off_air = await page.getByTestId('on-air').isVisible();
 
   const row = page.getByTestId(`recording-${seen.during.recording.id}`);
   await row.getByRole('button').click(patience);

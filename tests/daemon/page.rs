@@ -49,6 +49,9 @@ fn the_owner_opens_the_box_once_by_a_link_sees_it_records_and_plays_the_recordin
     assert!(text(&seen["live"]).contains("Not live, next try"), "{seen}");
     assert!(text(&seen["level"]).contains(" dB"), "the microphone's meter shows the test sound: {seen}");
 
+    assert_eq!(seen["on_air"]["text"], "Being recorded", "{seen}");
+    assert!(text(&seen["on_air"]["title"]).starts_with("● Being recorded"), "{seen}");
+    assert_eq!(seen["off_air"], false, "{seen}");
     let recording = &seen["during"]["recording"];
     assert_eq!((&recording["on"], &recording["status"]), (&json!(true), &json!("recording")), "{seen}");
     assert_eq!(seen["after"]["recording"]["on"], false, "{seen}");

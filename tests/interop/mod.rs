@@ -187,6 +187,7 @@ impl Box_ {
                 simulcast: true,
             }),
             audio: true,
+            meter: Default::default(),
         };
         let seen = events.clone();
         let tell = move |event: Event| {

@@ -172,6 +172,25 @@ async fn more_than_the_daemon_takes_at_once_waits_in_order_and_nothing_is_lost()
 }
 
 #[tokio::test]
+async fn a_groups_command_is_run_once_within_its_spread_however_often_it_is_repeated() {
+    let broker = Broker::start().await;
+    let testbox = TestBox::fed(&broker, |feeds| feeds.groups = watch::channel(vec!["floor1".to_owned()]).1);
+    testbox.until_online().await;
+    let mut asker = Asker::connect(&broker).await;
+    let leave = "roomd/v1/default/g/floor1/cmd/room.leave";
+    for _ in 0..3 {
+        asker.publish(leave, r#"{"spread_s":1}"#, properties("spread")).await;
+    }
+    asker.publish(leave, r#"{"spread_s":-1}"#, properties("never")).await;
+    let mut answered = [asker.reply().await.0, asker.reply().await.0].map(|reply| reply["id"].to_string());
+    answered.sort();
+    assert_eq!(answered, ["\"never\"", "\"spread\""]);
+    assert_eq!(asker.ping().await["ok"], true);
+    assert_eq!(testbox.ran(), [Command::RoomLeave, Command::Ping]);
+    testbox.stop().await;
+}
+
+#[tokio::test]
 async fn groups_change_while_the_box_is_online_and_those_it_has_left_command_it_no_more() {
     let broker = Broker::start().await;
     let groups = watch::Sender::new(vec!["floor1".to_owned()]);

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { NewestState, participantCount } from "../src/box/state";
-import { destinationWords, deviceWords, levelWords, liveWords, recordingWords, roomWords, sentence } from "../src/box/words";
+import { destinationWords, deviceWords, levelWords, liveWords, onAirWords, recordingWords, roomWords, sentence } from "../src/box/words";
 
 const START = Date.UTC(2025, 0, 1, 10, 0, 0);
 
@@ -98,4 +98,14 @@ describe("states that arrive in the wrong order", () => {
     newest.restart();
     expect(newest.accept(state(1))).toBe(true);
   });
+});
+
+it("leaves nobody recorded or live without a sign", () => {
+  const destinations = [{ url: "rtmp://a/live", status: "retrying" }];
+  expect(onAirWords({ seq: 1, room: null })).toBeUndefined();
+  expect(onAirWords({ seq: 1, room: null, recording: { on: false }, live: { on: false } })).toBeUndefined();
+  expect(onAirWords({ seq: 1, room: null, recording: { on: true } })).toBe("Being recorded");
+  expect(onAirWords({ seq: 1, room: null, live: { on: true, destinations } })).toBe("Going live");
+  const live = { on: true, destinations: [...destinations, { url: "rtmp://b/live", status: "live" }] };
+  expect(onAirWords({ seq: 1, room: null, recording: { on: true }, live })).toBe("Being recorded and live");
 });

@@ -9,6 +9,7 @@ use crate::rtc::peer::{Fate, PublisherPeer};
 impl Session {
     /// The server told what became of packets.
     pub(super) fn uplink_reported(&mut self, fates: &[Fate]) {
+        self.context.config.meter.report(clock::now(), fates);
         self.look_at_uplink(|uplink, sent, wanted| uplink.report(clock::now(), fates, sent, wanted));
     }
 

@@ -7,6 +7,7 @@ import {
   type LiveDestination,
   type RecordingState,
   type RoomState,
+  type State,
 } from "./state";
 
 export type Tone = "good" | "busy" | "warn" | "bad" | "off";
@@ -139,6 +140,15 @@ export function destinationWords(to: LiveDestination, now: number): Words {
     default:
       return { text: sentence(to.status), tone: "busy", ...why };
   }
+}
+
+/** What the people in the room must know: that they are recorded, or live. Undefined: neither. */
+export function onAirWords(state: State): string | undefined {
+  const arrives = state.live?.destinations?.some((destination) => destination.status === "live") === true;
+  const live = state.live?.on ? (arrives ? "live" : "going live") : undefined;
+  const recorded = state.recording?.on ? "being recorded" : undefined;
+  const parts = [recorded, live].filter((part) => part !== undefined);
+  return parts.length === 0 ? undefined : sentence(parts.join(" and "));
 }
 
 /** A code or a phrase as a sentence: `device_missing` becomes `Device missing`. */
