@@ -29,13 +29,13 @@ mod watchdog;
 
 #[cfg(any(test, fuzzing))]
 pub(crate) use admit::judge_any as judge;
-#[cfg(any(test, fuzzing))]
-pub(crate) use token::life_of_any as token_life;
 pub use bridge::{BridgeStatus, Connection, run};
-pub use client::Requester;
+pub use client::{Asker, Heard, Requester};
 pub use config::{Access, Config, Endpoint};
 pub use feeds::{Arrived, Documents, Events, Feeds, Place, Sink, TooMany};
 pub use hardware::{Hardware, hardware};
+#[cfg(any(test, fuzzing))]
+pub(crate) use token::life_of_any as token_life;
 
 use std::path::PathBuf;
 

@@ -4,9 +4,9 @@
 
 mod arriving;
 mod bad_datagrams;
-mod badlink;
 mod bad_signalling;
 mod bad_tokens;
+mod badlink;
 mod broker;
 mod call;
 mod commands;
@@ -15,6 +15,7 @@ mod desired_config;
 mod disk;
 mod environment;
 mod film;
+mod fleet;
 mod gate;
 mod guest;
 mod http;
