@@ -1,7 +1,7 @@
 //! L4: the life of the process: build, run, supervise, stop.
 
-mod bridge;
 pub mod asyncapi;
+mod bridge;
 mod desired_config;
 mod devices;
 mod fleet;
