@@ -1,5 +1,6 @@
 //! What can be ordered, by the names and parameters of the contract (section 5, Commands).
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::live::LiveSet;
@@ -32,7 +33,7 @@ pub enum Command {
 }
 
 /// Parameters of `room.join`. Its `Debug` does not show the token.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RoomJoin {
     /// The room's name: 1 to 128 characters.
@@ -57,7 +58,7 @@ impl std::fmt::Debug for RoomJoin {
 }
 
 /// Parameters of `recording.set`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RecordingSet {
     /// Whether it should record.
@@ -71,7 +72,7 @@ pub struct RecordingSet {
 }
 
 /// What a recording shows. (`room` and `participant:ID` come with composing.)
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum RecordingSource {
     /// The box's own camera and microphone.
@@ -80,7 +81,7 @@ pub enum RecordingSource {
 }
 
 /// Parameters of `microphone.set`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MicrophoneSet {
     /// Whether the box's microphone is silent.
@@ -169,9 +170,10 @@ impl Command {
     }
 }
 
-#[derive(Deserialize)]
+/// Parameters of a command that has none.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Nothing {}
+pub struct Nothing {}
 
 /// Any object.
 type Anything = serde_json::Map<String, serde_json::Value>;

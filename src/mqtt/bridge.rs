@@ -22,6 +22,7 @@ use super::token::Token;
 use super::{Config, Error};
 use crate::base::{Shutdown, clock};
 use crate::control::dedupe::{Identity, Key};
+use crate::control::presence::Presence;
 use crate::control::topics::Topics;
 use crate::control::{ControlHandle, Reply, State};
 
@@ -179,7 +180,7 @@ impl Bridge {
 
     fn connect(&self) -> Result<RumqttLink, Error> {
         let reason = "connection lost";
-        let will = documents::status("offline", &self.config.boot_id, self.conn_seq, reason);
+        let will = documents::status(Presence::Offline, &self.config.boot_id, self.conn_seq, reason);
         let will = Document::Status.publication(&self.topics, Some(&will));
         let Config { will_delay_s, keep_alive_s, .. } = self.config;
         RumqttLink::open(&self.config.access, Role::Box { will, will_delay_s, keep_alive_s })
