@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use roomd::config::{Environment, Settings, load};
+use roomd::control::config_document::DesiredConfig;
 use roomd::daemon;
 use roomd::server::api;
 
@@ -72,14 +73,15 @@ fn main() -> ExitCode {
 
 /// The configuration, or every problem on stderr and the exit code.
 fn settings(file: Option<&Path>) -> Result<Settings, ExitCode> {
-    load(file, &Environment::of_process()).map_err(|error| {
+    load(file, &Environment::of_process(), None).map_err(|error| {
         eprintln!("{error}");
         ExitCode::from(EXIT_CONFIG)
     })
 }
 
 fn run(settings: Settings, file: Option<PathBuf>) -> ExitCode {
-    let read = move || load(file.as_deref(), &Environment::of_process());
+    let read =
+        move |desired: Option<&DesiredConfig>| load(file.as_deref(), &Environment::of_process(), desired);
     match daemon::run(settings, Box::new(read)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

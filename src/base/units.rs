@@ -19,6 +19,10 @@ impl Bitrate {
     pub const fn as_bps(self) -> u32 {
         self.0
     }
+    /// Kilobits per second, rounded down.
+    pub const fn as_kbps(self) -> u32 {
+        self.0 / 1000
+    }
 }
 
 impl fmt::Display for Bitrate {

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
 
-use super::reader::{Origin, Reader};
+use super::reader::{DESIRED, Origin, Reader};
 use super::{ConfigError, Problem, Settings, resolve};
+use crate::control::config_document::{DesiredConfig, FaultCode};
 
 /// The environment variables that matter: those that begin with `ROOMD_`, and `CREDENTIALS_DIRECTORY`.
 #[derive(Clone, Debug, Default)]
@@ -26,12 +27,16 @@ impl Environment {
 
 /// Reads every layer and checks it.
 ///
-/// `file` is the main file; when it is None, `/etc/roomd/roomd.toml` is read if it exists. Its neighbour `roomd.d/`
-/// and the state directory's `conf.d/` follow.
+/// `file` is the main file; when it is None, `/etc/roomd/roomd.toml` is read if it exists. Its neighbour `roomd.d/`,
+/// the state directory's `conf.d/` and the fleet's `desired` configuration follow.
 ///
 /// # Errors
 /// [`ConfigError`] with every problem found.
-pub fn load(file: Option<&Path>, environment: &Environment) -> Result<Settings, ConfigError> {
+pub fn load(
+    file: Option<&Path>,
+    environment: &Environment,
+    desired: Option<&DesiredConfig>,
+) -> Result<Settings, ConfigError> {
     let mut reader = Reader::default();
     let default = PathBuf::from("/etc/roomd/roomd.toml");
     let main = file.unwrap_or(&default);
@@ -45,6 +50,9 @@ pub fn load(file: Option<&Path>, environment: &Environment) -> Result<Settings, 
     // The state directory decides where conf.d is; the environment, which wins, is laid over once more after it.
     let state_dir = reader.peek_text("box", "state_dir").unwrap_or_else(|| resolve::STATE_DIR.to_owned());
     add_dir(&mut reader, &Path::new(&state_dir).join("conf.d"));
+    if let Some(desired) = desired {
+        add_desired(&mut reader, desired);
+    }
     add_environment(&mut reader, environment);
     let credentials = environment.0.get("CREDENTIALS_DIRECTORY").map(PathBuf::from);
     settings(reader, credentials.as_deref())
@@ -66,6 +74,22 @@ pub(crate) fn check(text: &str) -> Result<Settings, ConfigError> {
     settings(reader, None)
 }
 
+/// Checks a desired configuration as [`load`] does for a box without any file.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn check_desired(desired: &DesiredConfig) -> Result<Settings, ConfigError> {
+    let mut reader = Reader::default();
+    add_desired(&mut reader, desired);
+    settings(reader, None)
+}
+
+/// Every key that is known, `section.key`.
+#[cfg(test)]
+pub(super) fn known_keys() -> std::collections::BTreeSet<String> {
+    let mut reader = Reader::default();
+    resolve::settings(&mut reader, None);
+    reader.known()
+}
+
 /// Lays every `*.toml` of `dir` over what is there, in the order of their names; a missing directory is empty.
 fn add_dir(reader: &mut Reader, dir: &Path) {
     let Ok(entries) = std::fs::read_dir(dir) else { return };
@@ -83,7 +107,8 @@ fn add_file(reader: &mut Reader, path: &Path) {
         Ok(text) => add_text(reader, &origin, &text),
         Err(error) => {
             let message = format!("cannot be read: {error}");
-            reader.problem(Problem { origin, key: String::new(), message });
+            let code = FaultCode::BadDocument;
+            reader.problem(Problem { origin, key: String::new(), message, code });
         }
     }
 }
@@ -93,7 +118,8 @@ fn add_text(reader: &mut Reader, origin: &str, text: &str) {
         Ok(table) => table,
         Err(error) => {
             let message = format!("is not TOML: {}", error.message());
-            return reader.problem(Problem { origin: origin.to_owned(), key: String::new(), message });
+            let (origin, code) = (origin.to_owned(), FaultCode::BadDocument);
+            return reader.problem(Problem { origin, key: String::new(), message, code });
         }
     };
     for (section, value) in table {
@@ -107,9 +133,63 @@ fn add_text(reader: &mut Reader, origin: &str, text: &str) {
                 origin: origin.to_owned(),
                 key: section,
                 message: format!("{} given, a section is expected ([box], [camera], ...)", other.type_str()),
+                code: FaultCode::BadValue,
             }),
         }
     }
+}
+
+/// Keys that the fleet may not set: who the box is, where it keeps its state, and how it is reached.
+pub(super) fn is_forbidden(section: &str, key: &str) -> bool {
+    section == "mqtt" || matches!((section, key), ("box", "id" | "state_dir") | ("control", "socket"))
+}
+
+fn add_desired(reader: &mut Reader, desired: &DesiredConfig) {
+    let problem =
+        |key: String, code, message: String| Problem { origin: DESIRED.to_owned(), key, message, code };
+    for (section, keys) in &desired.config {
+        let Some(keys) = keys.as_object() else {
+            let message = "a section is expected, an object like {\"name\": \"…\"}".to_owned();
+            reader.problem(problem(short(section), FaultCode::BadValue, message));
+            continue;
+        };
+        for (key, value) in keys {
+            let path = short(&format!("{section}.{key}"));
+            if is_forbidden(section, key) {
+                let message = "the fleet may not set it: allowed in the box's own files".to_owned();
+                reader.problem(problem(path, FaultCode::Forbidden, message));
+                continue;
+            }
+            match toml_value(value) {
+                Ok(value) => reader.set(section, key, value, Origin::Desired),
+                Err(message) => reader.problem(problem(path, FaultCode::BadValue, message.to_owned())),
+            }
+        }
+    }
+}
+
+/// A name of the fleet's, cut to 128 characters.
+fn short(name: &str) -> String {
+    name.chars().take(128).collect()
+}
+
+fn toml_value(value: &serde_json::Value) -> Result<Value, &'static str> {
+    use serde_json::Value as Json;
+    Ok(match value {
+        Json::Null => return Err("null given; leave out what is not to be set"),
+        Json::Bool(flag) => Value::Boolean(*flag),
+        Json::Number(number) => match (number.as_i64(), number.as_f64()) {
+            (Some(whole), _) => Value::Integer(whole),
+            (None, Some(fraction)) if !number.is_u64() => Value::Float(fraction),
+            _ => return Err("the number is out of range, allowed are 64 bits with a sign"),
+        },
+        Json::String(text) => Value::String(text.clone()),
+        Json::Array(items) => Value::Array(items.iter().map(toml_value).collect::<Result<_, _>>()?),
+        Json::Object(fields) => {
+            let each = |(key, value): (&String, &Json)| toml_value(value).map(|value| (key.clone(), value));
+            Value::Table(fields.iter().map(each).collect::<Result<_, _>>()?)
+        }
+    })
 }
 
 fn add_environment(reader: &mut Reader, environment: &Environment) {

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::control::config_document::{ConfigFault, FaultCode};
+
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
@@ -11,6 +13,8 @@ pub struct Problem {
     pub key: String,
     /// What is wrong, with the value and what is allowed; never a secret.
     pub message: String,
+    /// What kind of fault it is, for the fleet.
+    pub code: FaultCode,
 }
 
 impl fmt::Display for Problem {
@@ -39,3 +43,23 @@ impl fmt::Display for ConfigError {
 }
 
 impl std::error::Error for ConfigError {}
+
+impl ConfigError {
+    /// As it is told to the fleet; a problem of the box's own files is named with its file.
+    pub fn faults(self) -> Vec<ConfigFault> {
+        let fault = |problem: Problem| match problem.origin == super::DESIRED {
+            true => ConfigFault { path: problem.key, code: problem.code, message: problem.message },
+            false => ConfigFault {
+                path: problem.key.clone(),
+                code: local(problem.code),
+                message: problem.to_string(),
+            },
+        };
+        self.0.into_iter().map(fault).collect()
+    }
+}
+
+/// What contradicts a key of the box's own files is still a conflict; else the files themselves are broken.
+fn local(code: FaultCode) -> FaultCode {
+    if code == FaultCode::Conflict { code } else { FaultCode::LocalConfig }
+}

@@ -9,11 +9,19 @@ use std::path::PathBuf;
 use toml::Value;
 
 use super::Problem;
+use crate::control::config_document::FaultCode;
+
+/// What the fleet's desired configuration is called where a file's path would stand.
+pub const DESIRED: &str = "desired config";
+
+/// Longest value that is repeated in a problem, in characters.
+const MAX_SHOWN: usize = 100;
 
 /// Where a value stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Origin {
     File(String),
+    Desired,
     Environment,
 }
 
@@ -21,6 +29,7 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Origin::File(path) => f.write_str(path),
+            Origin::Desired => f.write_str(DESIRED),
             Origin::Environment => f.write_str("environment"),
         }
     }
@@ -64,11 +73,17 @@ impl Reader {
         let (value, origin) = self.values.get(&id)?;
         let parsed = parse(value, *origin == Origin::Environment);
         if parsed.is_none() {
-            let message = format!("{value} given, allowed is {allowed}");
+            let mut shown = value.to_string();
+            if let Some((end, _)) = shown.char_indices().nth(MAX_SHOWN) {
+                shown.truncate(end);
+                shown.push('…');
+            }
+            let message = format!("{shown} given, allowed is {allowed}");
             self.problems.push(Problem {
                 origin: origin.to_string(),
                 key: format!("{section}.{key}"),
                 message,
+                code: FaultCode::BadValue,
             });
         }
         parsed
@@ -139,9 +154,23 @@ impl Reader {
 
     /// Notes a problem that only the meaning of a value shows.
     pub(super) fn refuse(&mut self, section: &str, key: &str, message: impl Into<String>) {
+        self.note(section, key, FaultCode::BadValue, message);
+    }
+
+    /// Notes that a key contradicts another one, or lacks it.
+    pub(super) fn conflict(&mut self, section: &str, key: &str, message: impl Into<String>) {
+        self.note(section, key, FaultCode::Conflict, message);
+    }
+
+    fn note(&mut self, section: &str, key: &str, code: FaultCode, message: impl Into<String>) {
         let origin = self.values.get(&(section.to_owned(), key.to_owned()));
         let origin = origin.map_or_else(|| "defaults".to_owned(), |(_, origin)| origin.to_string());
-        self.problems.push(Problem { origin, key: format!("{section}.{key}"), message: message.into() });
+        self.problems.push(Problem {
+            origin,
+            key: format!("{section}.{key}"),
+            message: message.into(),
+            code,
+        });
     }
 
     /// Whether a value was given at all.
@@ -149,6 +178,12 @@ impl Reader {
         let id = (section.to_owned(), key.to_owned());
         self.known.insert(id.clone());
         self.values.contains_key(&id)
+    }
+
+    /// Every key that was asked for, `section.key`.
+    #[cfg(test)]
+    pub(super) fn known(&self) -> BTreeSet<String> {
+        self.known.iter().map(|(section, key)| format!("{section}.{key}")).collect()
     }
 
     /// Every value that was given, by `section.key`.
@@ -182,6 +217,7 @@ impl Reader {
                 origin: origin.to_string(),
                 key: format!("{section}.{key}"),
                 message,
+                code: FaultCode::UnknownKey,
             });
         }
         self.problems

@@ -10,8 +10,12 @@ use crate::audio::VoiceConfig;
 use crate::base::units::{Bitrate, Size};
 use crate::capture::Source;
 use crate::control::live::{LiveUrl, MAX_OUTPUTS};
+use crate::control::topics::check_name;
 use crate::playback::Sink;
 use crate::server::report::WebhookUrl;
+
+/// Groups that a box may be in; each is a subscription at the broker.
+const MAX_GROUPS: usize = 32;
 
 pub(crate) const STATE_DIR: &str = "/var/lib/roomd";
 
@@ -39,10 +43,7 @@ pub(super) fn settings(reader: &mut Reader, credentials: Option<&Path>) -> Setti
         .map(|&(_, key)| key)
         .collect();
     Settings {
-        control: ControlSettings {
-            socket: reader.path("control", "socket").unwrap_or_else(|| "/run/roomd/control.sock".into()),
-            allow_remote_unmute: reader.flag("control", "allow_remote_unmute", false),
-        },
+        control: control(reader),
         camera: camera(reader),
         microphone: source(reader, "microphone", Source::MICROPHONE, |text| Source::microphone(text).is_ok()),
         speaker: reader
@@ -84,6 +85,22 @@ fn device(reader: &mut Reader) -> BoxSettings {
             .unwrap_or_else(|| gethostname::gethostname().to_string_lossy().into_owned()),
         fleet: reader.parsed("box", "fleet", name, word).unwrap_or_else(|| "default".to_owned()),
         state_dir: reader.path("box", "state_dir").unwrap_or_else(|| STATE_DIR.into()),
+    }
+}
+
+fn control(reader: &mut Reader) -> ControlSettings {
+    let groups = reader.list("control", "groups").unwrap_or_default();
+    let wrong = groups.iter().find_map(|group| check_name("group", group).err());
+    if let Some(error) = wrong {
+        reader.refuse("control", "groups", error.to_string());
+    } else if groups.len() > MAX_GROUPS {
+        let message = format!("{} given, at most {MAX_GROUPS} groups are allowed", groups.len());
+        reader.refuse("control", "groups", message);
+    }
+    ControlSettings {
+        socket: reader.path("control", "socket").unwrap_or_else(|| "/run/roomd/control.sock".into()),
+        allow_remote_unmute: reader.flag("control", "allow_remote_unmute", false),
+        groups,
     }
 }
 
@@ -160,13 +177,13 @@ fn room(reader: &mut Reader, credentials: Option<&Path>) -> RoomSettings {
     let secret_file = secret_file(reader, credentials, "room", "api_secret_file");
     let token = match (token_file, reader.filled("room", "api_key"), secret_file) {
         (Some(_), Some(_), _) => {
-            reader.refuse("room", "token_file", "give either token_file or api_key with api_secret_file");
+            reader.conflict("room", "token_file", "give either token_file or api_key with api_secret_file");
             None
         }
         (Some(file), None, _) => Some(RoomToken::File(file)),
         (None, Some(api_key), Some(secret_file)) => Some(RoomToken::Key { api_key, secret_file }),
         (None, Some(_), None) => {
-            reader.refuse("room", "api_key", "needs api_secret_file as well");
+            reader.conflict("room", "api_key", "needs api_secret_file as well");
             None
         }
         (None, None, _) => None,
@@ -244,11 +261,11 @@ fn both(
         (Some(cert), Some(key)) => Some((cert, key)),
         (None, None) => None,
         (Some(_), None) => {
-            reader.refuse(section, "cert_file", "needs key_file as well");
+            reader.conflict(section, "cert_file", "needs key_file as well");
             None
         }
         (None, Some(_)) => {
-            reader.refuse(section, "key_file", "needs cert_file as well");
+            reader.conflict(section, "key_file", "needs cert_file as well");
             None
         }
     }

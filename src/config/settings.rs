@@ -66,6 +66,8 @@ pub struct ControlSettings {
     pub socket: PathBuf,
     /// Whether an order from afar may unmute the microphone.
     pub allow_remote_unmute: bool,
+    /// Groups whose commands are taken too; at most 32.
+    pub groups: Vec<String>,
 }
 
 /// `[camera]`.

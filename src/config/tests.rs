@@ -1,13 +1,15 @@
 use super::*;
 use std::path::Path;
 
+use crate::control::config_document::FaultCode;
+
 fn load_text(text: &str, environment: &[(&str, &str)]) -> Result<Settings, ConfigError> {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("roomd.toml");
     std::fs::write(&file, text).unwrap();
     let environment =
         environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    load(Some(&file), &Environment(environment))
+    load(Some(&file), &Environment(environment), None)
 }
 
 #[test]
@@ -101,7 +103,7 @@ fn later_directories_win_over_the_file_in_the_order_of_names() {
     std::fs::write(dir.path().join("roomd.d/2.toml"), "[box]\nname = \"c\"\nfleet = \"c\"").unwrap();
     std::fs::write(dir.path().join("roomd.d/1.toml"), "[box]\nname = \"b\"\nfleet = \"b\"").unwrap();
     std::fs::write(state.join("conf.d/1.toml"), "[box]\nfleet = \"d\"").unwrap();
-    let device = load(Some(&file), &Environment::default()).unwrap().device;
+    let device = load(Some(&file), &Environment::default(), None).unwrap().device;
     assert_eq!((device.id.as_deref(), device.name.as_str(), device.fleet.as_str()), (Some("a"), "c", "d"));
 }
 
@@ -129,8 +131,32 @@ fn destinations_are_read_and_what_is_wrong_with_them_is_said_without_showing_the
 #[test]
 fn a_file_that_is_missing_or_no_toml_is_said() {
     let ConfigError(problems) =
-        load(Some(Path::new("/nonexistent.toml")), &Environment::default()).unwrap_err();
+        load(Some(Path::new("/nonexistent.toml")), &Environment::default(), None).unwrap_err();
     assert!(problems[0].to_string().starts_with("/nonexistent.toml: cannot be read"));
     let ConfigError(problems) = load_text("[box", &[]).unwrap_err();
     assert!(problems[0].message.contains("is not TOML"));
+}
+
+#[test]
+fn what_the_fleet_desires_wins_over_the_files_and_loses_against_the_environment() {
+    use crate::control::config_document::DesiredConfig;
+    let dir = tempfile::tempdir().unwrap();
+    let (file, state) = (dir.path().join("roomd.toml"), dir.path().join("state"));
+    std::fs::create_dir_all(state.join("conf.d")).unwrap();
+    std::fs::write(&file, format!("[box]\nstate_dir = {:?}\n[camera]\nfps = 10", state.display())).unwrap();
+    std::fs::write(state.join("conf.d/1.toml"), "[camera]\nfps = 11\n[room]\ntoken_file = \"/t\"").unwrap();
+    let wish =
+        |json: &str| DesiredConfig::parse(format!(r#"{{"version":1,"config":{json}}}"#).as_bytes()).unwrap();
+    let load = |json: &str, environment: &Environment| load(Some(&file), environment, Some(&wish(json)));
+    let set = Environment([("ROOMD_CAMERA__FPS".to_owned(), "13".to_owned())].into());
+    let fps = |environment| load(r#"{"camera":{"fps":12}}"#, environment).unwrap().camera.fps;
+    assert_eq!((fps(&Environment::default()), fps(&set)), (12, 13));
+    let faults = load(r#"{"room":{"api_key":"k","api_secret_file":"/s"}}"#, &Environment::default())
+        .unwrap_err()
+        .faults();
+    assert_eq!((faults[0].path.as_str(), faults[0].code), ("room.token_file", FaultCode::Conflict));
+    assert!(faults[0].message.contains("conf.d/1.toml"), "the file that it contradicts: {faults:?}");
+    std::fs::write(state.join("conf.d/1.toml"), "[camera]\nfps = \"s\"").unwrap();
+    let faults = load("{}", &Environment::default()).unwrap_err().faults();
+    assert_eq!(faults[0].code, FaultCode::LocalConfig);
 }

@@ -2,12 +2,15 @@
 //! accepts, ignores or refuses it; one task changes the world; one numbered [`State`] document comes out.
 
 mod command;
+pub mod config_document;
 pub mod dedupe;
 pub mod describe;
 mod desired;
 pub mod event;
 mod handle;
 pub mod intake;
+pub mod job;
+pub mod job_book;
 mod lane;
 pub mod live;
 pub mod plain;

@@ -1,10 +1,11 @@
 //! What comes back for an order.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// The outcome of an order (contract, section 5, Codes).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Code {
     /// Done, or already so.
@@ -61,7 +62,7 @@ impl Code {
 }
 
 /// The answer to an order: `{id, ok, code, message, retryable, data}`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Reply {
     /// The order's own id (its correlation), as the asker gave it; empty when it gave none.
     pub id: String,

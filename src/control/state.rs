@@ -1,12 +1,13 @@
 //! The state document: everything that is true now (contract, section 5). Times are RFC 3339, UTC.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// How a source or sink is; stands in `media` because devices tell it.
 pub use crate::media::DeviceStatus;
 
 /// The whole document. `seq` grows by one with every change that anyone can see.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct State {
     /// Number of this version within this run; starts at 1.
     pub seq: u64,
@@ -29,7 +30,7 @@ pub struct State {
 }
 
 /// The room the box is in, or on the way to.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Room {
     /// Its name.
     pub name: String,
@@ -45,7 +46,7 @@ pub struct Room {
 }
 
 /// How far the box is into its room.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RoomStatus {
     /// Signalling and connecting.
@@ -59,7 +60,7 @@ pub enum RoomStatus {
 }
 
 /// The recording.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Recording {
     /// Whether it records.
     pub on: bool,
@@ -87,7 +88,7 @@ pub struct Recording {
 }
 
 /// How a recording goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RecordingStatus {
     /// Every part is on the disk within its time.
@@ -101,7 +102,7 @@ pub enum RecordingStatus {
 }
 
 /// Where the box's stream goes live.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Live {
     /// Whether it is wanted.
     pub on: bool,
@@ -110,7 +111,7 @@ pub struct Live {
 }
 
 /// One destination of the stream. The stream key is not in it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LiveDestination {
     /// Server and application.
     pub url: String,
@@ -128,7 +129,7 @@ pub struct LiveDestination {
 }
 
 /// How a destination is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum LiveStatus {
     /// Not yet, or not yet again: nothing of the stream was acknowledged.
@@ -144,7 +145,7 @@ pub enum LiveStatus {
 }
 
 /// The picture's source.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Camera {
     /// Whether it delivers.
     pub status: DeviceStatus,
@@ -160,7 +161,7 @@ pub struct Camera {
 }
 
 /// The sound's source.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Microphone {
     /// Whether it delivers.
     pub status: DeviceStatus,
@@ -175,7 +176,7 @@ pub struct Microphone {
 }
 
 /// Where the others are heard.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Speaker {
     /// Whether it plays.
     pub status: DeviceStatus,

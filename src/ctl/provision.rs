@@ -78,7 +78,7 @@ pub(super) async fn provision(
 ) -> Result<Exit, Error> {
     let environment = Environment::of_process();
     // A configuration with a problem is the daemon's to complain about; the enrolment may be what mends it.
-    let settings = config::load(args.config.as_deref(), &environment).ok();
+    let settings = config::load(args.config.as_deref(), &environment, None).ok();
     let configured = environment.0.get("ROOMD_BOX__STATE_DIR").map(PathBuf::from);
     let (state_dir, box_id) = match settings {
         Some(settings) => (settings.device.state_dir, settings.device.id),

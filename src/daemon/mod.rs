@@ -1,12 +1,17 @@
 //! L4: the life of the process: build, run, supervise, stop.
 
 mod bridge;
+mod desired_config;
 mod devices;
+mod fleet;
 mod home_assistant;
+mod https_put;
 mod identity;
 mod info;
+mod jobs;
 mod lanes;
 mod live;
+mod log_upload;
 mod logging;
 mod manager;
 mod media;

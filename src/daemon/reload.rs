@@ -1,8 +1,9 @@
-//! SIGHUP: the configuration is read again. What can change while the box runs changes, what cannot is named, and a
-//! configuration with a problem changes nothing.
+//! The configuration is read again, at SIGHUP and when the fleet desires another one. What can change while the box
+//! runs changes, what cannot is named, and a configuration with a problem changes nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde_json::Value;
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 
@@ -10,7 +11,8 @@ use super::logging::LogLevel;
 use super::room::RoomConfig;
 use super::settings;
 use crate::audio::Voice;
-use crate::config::{ConfigError, Settings};
+use crate::config::{ConfigError, Effective, Settings};
+use crate::control::config_document::DesiredConfig;
 use crate::control::queue::Policy;
 use crate::{push, record};
 
@@ -22,6 +24,7 @@ const CHANGEABLE: &[&str] = &[
     "audio.gain_control",
     "audio.noise_suppression",
     "control.allow_remote_unmute",
+    "control.groups",
     "live.destinations",
     "log.level",
     "mqtt.issuers",
@@ -39,6 +42,8 @@ pub struct Changeable {
     pub log: LogLevel,
     /// `control.allow_remote_unmute`.
     pub policy: watch::Sender<Policy>,
+    /// `control.groups`.
+    pub groups: watch::Sender<Vec<String>>,
     /// `recording.min_free`.
     pub recording: watch::Sender<record::Config>,
     /// `mqtt.issuers`.
@@ -57,6 +62,11 @@ impl Changeable {
     fn apply(&self, settings: &Settings) {
         self.log.set(&settings.log.level);
         self.policy.send_replace(settings::policy(settings));
+        self.groups.send_if_modified(|groups| {
+            let changed = *groups != settings.control.groups;
+            groups.clone_from(&settings.control.groups);
+            changed
+        });
         self.recording.send_modify(|recording| recording.min_free_bytes = settings.recording.min_free_bytes);
         let issuers = settings.mqtt.as_ref().map(|mqtt| mqtt.issuers.clone());
         self.issuers.send_replace(issuers.unwrap_or_default());
@@ -70,52 +80,109 @@ impl Changeable {
     }
 }
 
-/// Reads the configuration as the process read it at its start.
-pub type Read = Box<dyn Fn() -> Result<Settings, ConfigError> + Send>;
+/// Reads the configuration as the process read it at its start, with what the fleet desires.
+pub type Read = Box<dyn Fn(Option<&DesiredConfig>) -> Result<Settings, ConfigError> + Send>;
+
+/// What the running box goes by.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct InForce {
+    /// By section and key; for the keys in `restart_needed` as it still is.
+    pub effective: Value,
+    /// Keys that were changed and wait for a restart.
+    pub restart_needed: BTreeSet<String>,
+}
 
 /// Carries out reloads.
 pub struct Reloader {
     read: Read,
     changeable: Changeable,
-    /// What the running box goes by.
-    in_force: BTreeMap<String, toml::Value>,
+    /// The fleet's wish.
+    desired: Option<DesiredConfig>,
+    /// The keys that were given, as the running box goes by them.
+    given: BTreeMap<String, toml::Value>,
+    in_force: watch::Sender<InForce>,
 }
 
 impl Reloader {
-    /// For a box that was started with `settings`.
-    pub fn new(read: Read, changeable: Changeable, settings: &Settings) -> Self {
-        Reloader { read, changeable, in_force: settings.given.clone() }
+    /// For a box that was started with `settings`, which hold the fleet's `desired` ones.
+    pub fn new(
+        read: Read,
+        changeable: Changeable,
+        settings: &Settings,
+        desired: Option<DesiredConfig>,
+    ) -> Self {
+        let effective = Effective::of(settings).document();
+        let in_force = watch::Sender::new(InForce { effective, restart_needed: BTreeSet::new() });
+        Reloader { read, changeable, desired, given: settings.given.clone(), in_force }
+    }
+
+    /// What the running box goes by, and each change of it.
+    pub fn in_force(&self) -> watch::Receiver<InForce> {
+        self.in_force.subscribe()
+    }
+
+    /// What the box would go by with `desired`; changes nothing.
+    ///
+    /// # Errors
+    /// [`ConfigError`] with every problem found.
+    pub fn check(&self, desired: Option<&DesiredConfig>) -> Result<Settings, ConfigError> {
+        (self.read)(desired)
+    }
+
+    /// Brings `settings` into force, which were read with `desired`. What somebody should still do about it, if
+    /// anything.
+    pub fn apply(&mut self, settings: &Settings, desired: Option<DesiredConfig>) -> Option<String> {
+        self.desired = desired;
+        let changed = changed(&self.given, &settings.given);
+        self.changeable.apply(settings);
+        for key in &changed.live {
+            match settings.given.get(key) {
+                Some(value) => self.given.insert(key.clone(), value.clone()),
+                None => self.given.remove(key),
+            };
+        }
+        let now = Effective::of(settings).document();
+        let in_force = InForce {
+            effective: merged(&self.in_force.borrow().effective, &now),
+            restart_needed: changed.restart,
+        };
+        let list = |keys: &BTreeSet<String>| keys.iter().cloned().collect::<Vec<_>>().join(", ");
+        info!(changed = list(&changed.live), "reloaded");
+        let note = (!in_force.restart_needed.is_empty())
+            .then(|| format!("needs a restart: {}", list(&in_force.restart_needed)));
+        if let Some(note) = &note {
+            warn!("{note}");
+        }
+        self.in_force.send_replace(in_force);
+        note
     }
 
     /// Reads and applies; the log tells what came of it. What somebody should still do about it, if anything.
     pub fn reload(&mut self) -> Option<String> {
-        let settings = match (self.read)() {
-            Ok(settings) => settings,
+        match self.check(self.desired.as_ref()) {
+            Ok(settings) => self.apply(&settings, self.desired.clone()),
             Err(ConfigError(problems)) => {
                 for problem in &problems {
                     error!("{problem}");
                 }
                 error!(problems = problems.len(), "not reloaded: everything stays as it was");
-                return Some(format!("configuration not reloaded, problems: {}", problems.len()));
+                Some(format!("configuration not reloaded, problems: {}", problems.len()))
             }
-        };
-        let changed = changed(&self.in_force, &settings.given);
-        self.changeable.apply(&settings);
-        for key in &changed.live {
-            match settings.given.get(key) {
-                Some(value) => self.in_force.insert(key.clone(), value.clone()),
-                None => self.in_force.remove(key),
-            };
         }
-        let list = |keys: &BTreeSet<String>| keys.iter().cloned().collect::<Vec<_>>().join(", ");
-        info!(changed = list(&changed.live), "reloaded");
-        if changed.restart.is_empty() {
-            return None;
-        }
-        let note = format!("needs a restart: {}", list(&changed.restart));
-        warn!("{note}");
-        Some(note)
     }
+}
+
+/// `before`, with the changeable keys as they are `now`.
+fn merged(before: &Value, now: &Value) -> Value {
+    let mut merged = before.clone();
+    for (section, key) in CHANGEABLE.iter().filter_map(|key| key.split_once('.')) {
+        let Some(Value::Object(keys)) = merged.get_mut(section) else { continue };
+        match now.get(section).and_then(|section| section.get(key)) {
+            Some(value) => keys.insert(key.to_owned(), value.clone()),
+            None => keys.remove(key),
+        };
+    }
+    merged
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -145,5 +212,14 @@ mod tests {
         let changed = changed(&before, &now);
         assert_eq!(changed.live, ["log.level".to_owned(), "room.url".to_owned()].into());
         assert_eq!(changed.restart, ["server.listen".to_owned()].into());
+    }
+
+    #[test]
+    fn what_waits_for_a_restart_is_told_as_it_still_is() {
+        let before =
+            serde_json::json!({"log": {"level": "info"}, "camera": {"fps": 30}, "room": {"identity": "a"}});
+        let now = serde_json::json!({"log": {"level": "debug"}, "camera": {"fps": 15}, "room": {}});
+        let told = serde_json::json!({"log": {"level": "debug"}, "camera": {"fps": 30}, "room": {}});
+        assert_eq!(merged(&before, &now), told);
     }
 }

@@ -1,6 +1,6 @@
 //! From settings to a running box, and back: everything is opened in order, and stopped in the reverse one.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -8,8 +8,11 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 use super::bridge::{Bridge, Parts};
+use super::desired_config;
+use super::fleet::{Arrivals, Fleet, Needs};
 use super::identity::{self, IdentityError};
 use super::info::info;
+use super::jobs;
 use super::lanes;
 use super::live::Lives;
 use super::logging::{self, LogLevel, LoggingError};
@@ -104,9 +107,20 @@ pub fn run(settings: Settings, read: Read) -> Result<(), DaemonError> {
 async fn life(settings: Settings, read: Read, log: LogLevel) -> Result<(), DaemonError> {
     let mut signals = Signals::listen()?;
     let mut manager = Manager::default();
-    let in_force = settings.clone();
-    let (running, changeable) = Running::start(settings, log).await?;
-    let mut reloader = Reloader::new(read, changeable, &in_force);
+    let kept = Kept::open(&settings)?;
+    let (settings, outcome) = desired_config::at_start(settings, &read, &kept.store);
+    log.set(&settings.log.level);
+    let (in_force, store) = (settings.clone(), kept.store.clone());
+    let (mut running, changeable, arrivals, needs) = match Running::start(settings, log, kept).await {
+        Ok(started) => started,
+        Err(error) => {
+            desired_config::blame(&store, &outcome, &error);
+            return Err(error);
+        }
+    };
+    let reloader = Reloader::new(read, changeable, &in_force, outcome.in_force.clone());
+    let reloader = Arc::new(Mutex::new(reloader));
+    running.fleet = Some(Fleet::start(arrivals, needs, reloader.clone(), outcome));
     running.health.set_ready(true);
     info!("ready");
     manager.ready();
@@ -115,7 +129,7 @@ async fn life(settings: Settings, read: Read, log: LogLevel) -> Result<(), Daemo
         tokio::select! {
             () = supervisor.turn() => {}
             signal = signals.next() => match signal {
-                Signal::Reload => supervisor.reload(&mut reloader),
+                Signal::Reload => supervisor.reload(&mut reloader.lock().unwrap_or_else(PoisonError::into_inner)),
                 Signal::Stop(name) => {
                     info!(signal = name, "stopping");
                     break;
@@ -171,6 +185,21 @@ impl Signals {
     }
 }
 
+/// What is on the disk, and who the box is by it.
+struct Kept {
+    box_id: String,
+    store: Store,
+}
+
+impl Kept {
+    fn open(settings: &Settings) -> Result<Kept, DaemonError> {
+        let state_dir = &settings.device.state_dir;
+        let made = identity::box_id(state_dir)?;
+        let box_id = settings.device.id.clone().unwrap_or(made);
+        Ok(Kept { box_id, store: Store::open(&state_dir.join("roomd.db"))? })
+    }
+}
+
 /// Everything that is stopped again.
 struct Running {
     hub: MediaHub,
@@ -183,6 +212,7 @@ struct Running {
     microphone: Task,
     mutator: Task,
     mqtt: Option<Bridge>,
+    fleet: Option<Fleet>,
     local: Task,
     serving: Option<Serving>,
 }
@@ -190,12 +220,14 @@ struct Running {
 impl Running {
     /// Opens everything, in this order: state on disk, producers, control, server, bridges, and then what was
     /// ordered before. Also gives what a reload may change.
-    async fn start(settings: Settings, log: LogLevel) -> Result<(Running, Changeable), DaemonError> {
+    async fn start(
+        settings: Settings,
+        log: LogLevel,
+        kept: Kept,
+    ) -> Result<(Running, Changeable, Arrivals, Needs), DaemonError> {
         let state_dir = settings.device.state_dir.clone();
-        let made = identity::box_id(&state_dir)?;
-        let box_id = settings.device.id.clone().unwrap_or(made);
+        let Kept { box_id, store } = kept;
         info!(box_id, name = settings.device.name, state_dir = %state_dir.display(), "this box");
-        let store = Store::open(&state_dir.join("roomd.db"))?;
         let recording = settings::recording(&settings.recording);
         let recording_changes = watch::Sender::new(recording.clone());
 
@@ -242,6 +274,10 @@ impl Running {
         let local = Task::spawn("local", |shutdown| socket.run(for_local, local_info, links, shutdown));
         let issuers = settings.mqtt.as_ref().map(|mqtt| mqtt.issuers.clone()).unwrap_or_default();
         let issuers = watch::Sender::new(issuers);
+        let groups = watch::Sender::new(settings.control.groups.clone());
+        let mut feeds = mqtt::Feeds::new(info);
+        feeds.groups = groups.subscribe();
+        let arrivals = Arrivals::of(&mut feeds);
         let mqtt = match &settings.mqtt {
             None => None,
             Some(mqtt) => {
@@ -256,7 +292,7 @@ impl Running {
                     home_assistant: mqtt.home_assistant.then(|| settings.device.name.clone()),
                     state_dir: state_dir.clone(),
                 };
-                Some(Bridge::start(parts, mqtt::Feeds::new(info), &board))
+                Some(Bridge::start(parts, feeds.clone(), &board))
             }
         };
 
@@ -264,12 +300,20 @@ impl Running {
         let changeable = Changeable {
             log,
             policy: watch::Sender::new(settings::policy(&settings)),
+            groups,
             recording: recording_changes,
             issuers,
             destinations,
             room: watch::Sender::new(room_config),
             voice: hub.sound.voice.clone(),
             box_id,
+        };
+        let needs = Needs {
+            feeds,
+            store: store.clone(),
+            state: state.clone(),
+            runtime_dir: jobs::runtime_dir(&settings.control.socket),
+            state_dir,
         };
         let (mutator, outputs) = Mutator::new(changeable.policy.subscribe(), desired, store.clone(), orders);
         let recordings =
@@ -288,10 +332,11 @@ impl Running {
             microphone,
             mutator,
             mqtt,
+            fleet: None,
             local,
             serving,
         };
-        Ok((running, changeable))
+        Ok((running, changeable, arrivals, needs))
     }
 
     /// The reverse of the start: capture stops, encoders flush, the streams and the recording end, the room is
@@ -300,6 +345,9 @@ impl Running {
         self.health.set_ready(false);
         if let Some(mqtt) = &self.mqtt {
             mqtt.stopping();
+        }
+        if let Some(fleet) = self.fleet.take() {
+            fleet.stop().await;
         }
         self.media.stop_producing(&self.hub).await;
         self.live.stop().await;

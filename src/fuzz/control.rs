@@ -9,7 +9,10 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, EncodingKey};
 
 use super::split;
+use crate::config::Effective;
 use crate::control::Command;
+use crate::control::config_document::DesiredConfig;
+use crate::control::job_book::JobBook;
 use crate::control::live::LiveUrl;
 use crate::control::topics::Topics;
 use crate::room::token::Keys;
@@ -49,6 +52,38 @@ pub fn config(bytes: &[u8]) {
     if let Err(error) = crate::config::check(&String::from_utf8_lossy(bytes)) {
         assert!(!error.0.is_empty());
     }
+}
+
+/// The fleet's configuration, and the settings that it makes.
+pub fn desired(bytes: &[u8]) {
+    match DesiredConfig::parse(bytes) {
+        Err(rejection) => assert!(!rejection.errors.is_empty()),
+        Ok(desired) => {
+            let _ = desired.against(Some(&DesiredConfig { version: 1 << 20, ..desired.clone() }));
+            match crate::config::check_desired(&desired) {
+                Err(error) => assert!(!error.faults().is_empty()),
+                Ok(settings) => drop(Effective::of(&settings).document()),
+            }
+        }
+    }
+}
+
+/// A job, taken into the book and brought to its end.
+pub fn job(bytes: &[u8]) {
+    let mut book = JobBook::new("boot");
+    book.receive("id", bytes, 0, "");
+    let actions = book.turn(0, true, "");
+    assert!(actions.len() <= 1);
+    book.progress("id", "step", 200, "");
+    for (id, row) in book.unkept() {
+        if let Some(row) = row {
+            JobBook::new("next").restore(&id, row, "");
+        }
+    }
+    book.turn(i64::MAX, true, "");
+    assert!(
+        book.untold().iter().all(|(_, status)| status.as_ref().is_none_or(|status| status.status.is_end()))
+    );
 }
 
 /// A token; and claims under a valid signature, an unusual header before them.

@@ -15,13 +15,15 @@ mod tests;
 pub type Entry = fn(&[u8]);
 
 /// Every entry by its name, which is that of its folder in `fuzz/seeds`.
-pub const TARGETS: [(&str, Entry); 15] = [
+pub const TARGETS: [(&str, Entry); 17] = [
     ("api", control::api),
     ("command", control::command),
     ("config", control::config),
     ("datagram", network::datagram),
+    ("desired", control::desired),
     ("feedback", network::feedback),
     ("h264", media::h264),
+    ("job", control::job),
     ("join", network::join),
     ("mp4", media::mp4),
     ("rtmp", media::rtmp),

@@ -94,7 +94,7 @@ fn settings(state_dir: &Path) -> config::Settings {
     let state_dir = state_dir.display().to_string();
     let environment = Environment([("ROOMD_BOX__STATE_DIR".to_owned(), state_dir)].into());
     let none = PathBuf::from("/dev/null");
-    config::load(Some(&none), &environment).unwrap()
+    config::load(Some(&none), &environment, None).unwrap()
 }
 
 fn mode(path: &Path) -> u32 {

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rusqlite::Connection;
 
 mod commands;
+mod jobs;
 mod recordings;
 mod reports;
 mod rooms;
@@ -81,6 +82,7 @@ const MIGRATIONS: &[&str] = &[
        boot TEXT NOT NULL, forget_ms INTEGER NOT NULL, lifetime_ms INTEGER NOT NULL, wish TEXT, value TEXT,
        reply TEXT, PRIMARY KEY (issuer, correlation)
      ) STRICT, WITHOUT ROWID;",
+    "CREATE TABLE job (id TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;",
 ];
 
 /// The open database. Cheap to clone; all clones are one connection.
@@ -141,6 +143,14 @@ impl Store {
         let connection = self.connection();
         let mut statement = connection.prepare_cached("SELECT value FROM desired WHERE name = ?1")?;
         Ok(statement.query_row([name], |row| row.get(0)).optional()?)
+    }
+
+    /// Keeps what is wished for under `name` (JSON); on the disk when this returns.
+    ///
+    /// # Errors
+    /// [`StoreError::Statement`]; then the old wish stands.
+    pub fn set_desired(&self, name: &str, value: &str) -> Result<(), StoreError> {
+        Ok(write_desired(&self.connection(), name, value)?)
     }
 }
 

@@ -100,6 +100,45 @@ impl Broker {
         assert!(output.status.success(), "mosquitto_pub: {}", String::from_utf8_lossy(&output.stderr));
     }
 
+    /// Publishes a retained document below the box's topics, or takes it away with an empty `payload`.
+    pub fn put(&self, id: &str, leaf: &str, payload: &str) {
+        let file = self.dir.path().join("document");
+        std::fs::write(&file, payload).expect("the payload is written");
+        let topic = format!("roomd/v1/default/d/{id}/{leaf}");
+        let mut client = self.client("mosquitto_pub");
+        client.args(["-r", "-t", &topic]);
+        match payload {
+            "" => client.arg("-n"),
+            _ => client.arg("-f").arg(&file),
+        };
+        let output = client.output().expect("mosquitto_pub runs");
+        assert!(output.status.success(), "mosquitto_pub: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// The retained document below the box's topics; null where there is none.
+    pub fn retained(&self, id: &str, leaf: &str) -> Value {
+        let topic = format!("roomd/v1/default/d/{id}/{leaf}");
+        let output = self
+            .client("mosquitto_sub")
+            .args(["-C", "1", "-W", "1", "--retained-only", "-t", &topic])
+            .output()
+            .expect("mosquitto_sub runs");
+        serde_json::from_slice(&output.stdout).unwrap_or(Value::Null)
+    }
+
+    /// Waits for a retained document for which `fits`.
+    pub fn wait(&self, id: &str, leaf: &str, fits: impl Fn(&Value) -> bool) -> Value {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let document = self.retained(id, leaf);
+            if fits(&document) {
+                return document;
+            }
+            assert!(Instant::now() < deadline, "waited in vain for {leaf}, which is {document}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
     /// Publishes as home automation does: by MQTT 3.1.1, without any properties.
     pub fn plain(&self, topic: &str, payload: &str, more: &[&str]) {
         let mut command = Command::new("mosquitto_pub");

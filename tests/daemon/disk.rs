@@ -9,10 +9,10 @@ use crate::gate;
 use crate::roomd::Roomd;
 
 /// A tiny file system in memory; gone when dropped.
-struct TinyDisk(tempfile::TempDir);
+pub struct TinyDisk(pub tempfile::TempDir);
 
 impl TinyDisk {
-    fn new(size: &str) -> TinyDisk {
+    pub fn new(size: &str) -> TinyDisk {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let options = format!("size={size}");
         let output =

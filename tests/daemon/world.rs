@@ -29,6 +29,17 @@ impl World {
         for folder in ["layer", "lib"] {
             fs::create_dir(dir.path().join(folder)).expect("a folder");
         }
+        World::boot_in(dir)
+    }
+
+    /// The system has gone down, and boots again: what was in `/var/lib` is there, everything else is as installed.
+    pub fn boot_again(mut self) -> World {
+        self.goes_down();
+        let empty = tempfile::tempdir().expect("a temporary folder");
+        World::boot_in(std::mem::replace(&mut self.dir, empty))
+    }
+
+    fn boot_in(dir: tempfile::TempDir) -> World {
         let group = own_group();
         let log = fs::File::create(dir.path().join("boot.log")).expect("a log");
         let outside = Command::new("sh")
