@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "mqtt/fleet.rs"]
+mod fleet;
 #[path = "mqtt_support/mod.rs"]
 mod support;
 #[path = "mqtt/tree.rs"]
@@ -36,7 +38,10 @@ async fn a_box_says_online_what_it_is_and_what_it_does_and_answers_by_the_contra
         json!({"id": "c1", "ok": true, "code": "ok", "message": "done", "retryable": false,
         "data": {"command": "ping", "issuer": "app", "local": false}})
     );
-    assert_eq!(sent.user_properties, [("status".to_owned(), "200".to_owned())]);
+    assert_eq!(
+        sent.user_properties,
+        [("status", "200"), ("box", "box1")].map(|(key, value)| (key.to_owned(), value.to_owned()))
+    );
     assert_eq!(sent.correlation_data.as_deref(), Some(&b"c1"[..]));
 
     let mut named = properties("c2");
@@ -62,7 +67,10 @@ async fn commands_that_break_a_rule_are_refused_and_never_run() {
     let (reply, sent) = asker.reply().await;
     assert_eq!((&reply["id"], &reply["code"]), (&json!("r"), &json!("bad_request")));
     assert!(reply["message"].as_str().unwrap().contains("retained"));
-    assert_eq!(sent.user_properties, [("status".to_owned(), "400".to_owned())]);
+    assert_eq!(
+        sent.user_properties,
+        [("status", "400"), ("box", "box1")].map(|(key, value)| (key.to_owned(), value.to_owned()))
+    );
 
     let no_expiry = PublishProperties { message_expiry_interval: None, ..properties("e") };
     let no_correlation = PublishProperties { correlation_data: None, ..properties("") };

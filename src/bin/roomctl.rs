@@ -1,12 +1,14 @@
 //! `roomctl`: see `roomd::ctl`.
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Parser;
 use roomd::ctl::{self, Args, Exit};
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let mut args = Args::parse();
+    args.terminal = std::io::stdout().is_terminal();
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(_) => return ExitCode::from(Exit::Unreachable as u8),

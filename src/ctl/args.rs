@@ -6,17 +6,35 @@ use clap::{Parser, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
 use super::Error;
+use super::config::ConfigOrder;
+use super::fleet::BoxOrder;
+use super::job::{JobOrder, LogsArgs};
 use super::provision::{EnrollOrder, ProvisionArgs};
+use super::token::TokenOrder;
+
+const EXAMPLES: &str = "\
+Examples:
+  roomctl state                                  this machine's box
+  roomctl record on
+  export ROOMCTL_BROKER=mqtts://broker ROOMCTL_CA_FILE=ca.crt ROOMCTL_CERT_FILE=me.crt ROOMCTL_KEY_FILE=me.key
+  roomctl box watch                              all boxes of the fleet, live
+  roomctl --box lobby join stage                 one of them
+  roomctl --group floor2 mute                    many, with a summary
+  roomctl --box lobby config set lobby.toml
+  roomctl --box lobby job run reboot";
 
 /// Order roomd boxes: join and leave rooms, record, go live, mute, and see what is going on.
 ///
-/// Without --broker it talks to the roomd on this machine, over its control socket. With --broker and --box (or
-/// ROOMCTL_BROKER, ROOMCTL_FLEET, ROOMCTL_BOX) it orders any box of a fleet by MQTT 5.
+/// Without --broker it talks to the roomd on this machine, over its control socket. With --broker and --box or --group (or
+/// ROOMCTL_BROKER, ROOMCTL_FLEET, ROOMCTL_BOX) it orders any box of a fleet, or many at once, by MQTT 5.
 ///
 /// Exit codes: 0 done, 1 refused by the box (its code is printed), 2 usage, 3 unreachable or timed out.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "roomctl", version)]
+#[command(name = "roomctl", version, after_help = EXAMPLES)]
 pub struct Args {
+    /// The output is a terminal: tables are drawn in place, with colours.
+    #[arg(skip)]
+    pub terminal: bool,
     /// Print one JSON document instead of text (what watches: one a line)
     #[arg(long, global = true)]
     pub json: bool,
@@ -50,6 +68,12 @@ pub struct Connection {
     /// The box's id
     #[arg(long = "box", global = true, value_name = "ID", env = "ROOMCTL_BOX")]
     pub box_id: Option<String>,
+    /// Every box of this group, instead of one; a table tells what became of it at each
+    #[arg(long, global = true, value_name = "NAME")]
+    pub group: Option<String>,
+    /// With --group: each box does it at a moment of its own within so many seconds
+    #[arg(long, global = true, value_name = "SECONDS", value_parser = clap::value_parser!(u16).range(1..=3600))]
+    pub spread: Option<u16>,
     /// Name to be known by at the broker: client id and part of the response topic (default: a random one)
     #[arg(long, global = true, value_name = "NAME", env = "ROOMCTL_CLIENT")]
     pub client: Option<String>,
@@ -141,6 +165,20 @@ pub enum Order {
         /// The room's name
         room: String,
     },
+    /// The fleet's boxes: list and watch them
+    #[command(subcommand, name = "box")]
+    Box(BoxOrder),
+    /// What the fleet wants of a box's configuration, and what the box made of it
+    #[command(subcommand)]
+    Config(ConfigOrder),
+    /// Long work that a box does on its own: reboot, log_upload
+    #[command(subcommand)]
+    Job(JobOrder),
+    /// Show the log of this machine's box; with --broker and --box: have a box send its own somewhere
+    Logs(LogsArgs),
+    /// Mint tokens for rooms
+    #[command(subcommand)]
+    Token(TokenOrder),
     /// Enrol this box in its fleet, as roomd-provision.json says (done by roomd-provision.service at the first start)
     ///
     /// Exit codes of its own: 0 enrolled, 1 not yet (try again), 78 never (the file or its token is no good).
@@ -148,6 +186,19 @@ pub enum Order {
     /// Run a small enrolment server for labs: its own authority, single-use tokens, mosquitto's configuration
     #[command(subcommand)]
     EnrollServer(EnrollOrder),
+    /// Print completions for a shell, to be sourced by it
+    #[command(
+        after_help = "Example:\n  roomctl completions bash > /usr/share/bash-completion/completions/roomctl"
+    )]
+    Completions {
+        /// Which
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual pages into a folder
+    Man {
+        /// The folder
+        dir: PathBuf,
+    },
     /// Give any command with its parameters as JSON
     Cmd {
         /// Its name, as in the MQTT contract (room.join, recording.set, …)
@@ -213,8 +264,16 @@ impl Order {
             Order::Info => ("info", Value::Null),
             Order::AdminLink => ("admin.link", Value::Null),
             Order::GuestLink { room } => ("guest.link", json!({"room": room})),
-            // These order no box: they are done before anybody asks.
-            Order::Provision(_) | Order::EnrollServer(_) => ("", Value::Null),
+            // These are no orders to one box: they are done before anybody asks.
+            Order::Box(_)
+            | Order::Config(_)
+            | Order::Job(_)
+            | Order::Logs(_)
+            | Order::Token(_)
+            | Order::Provision(_)
+            | Order::EnrollServer(_)
+            | Order::Completions { .. }
+            | Order::Man { .. } => ("", Value::Null),
             Order::Cmd { name, params } => {
                 let params = serde_json::from_str(params)
                     .map_err(|error| Error::Usage(format!("the parameters are not JSON: {error}")))?;

@@ -1,16 +1,34 @@
-//! L4: `roomctl`, the operator's command line: one box, over its control socket or by MQTT.
+//! L4: `roomctl`, the operator's command line: one box, over its control socket or by MQTT, or a whole fleet.
+//!
+//! | file | what |
+//! |---|---|
+//! | `args`, `output`, `target` | orders to one box and what comes back |
+//! | `fleet`, `boxes`, `table` | all boxes: list, live table, orders to groups |
+//! | `config`, `job` | desired and reported configuration; jobs and logs |
+//! | `token`, `provision`, `generate` | tokens; enrolment; completions and manual pages |
 
 mod args;
+mod boxes;
+mod config;
+mod fleet;
+mod generate;
+mod job;
 mod output;
 mod provision;
+mod table;
 mod target;
 mod time;
+mod token;
 
 use std::io::{self, Write};
 
 pub use args::{Args, Connection, Order};
+pub use config::ConfigOrder;
+pub use fleet::BoxOrder;
+pub use job::{JobOrder, LogsArgs};
 pub use provision::{EnrollOrder, ProvisionArgs};
 use target::Target;
+pub use token::TokenOrder;
 
 use crate::control::{Code, Reply};
 use crate::{local, mqtt};
@@ -39,13 +57,19 @@ enum Error {
     Mqtt(#[from] mqtt::Error),
     #[error("{0}")]
     Usage(String),
+    /// What was asked for is not there.
+    #[error("{0}")]
+    Nothing(String),
+    /// Sent, and nothing was heard.
+    #[error("{0}")]
+    Silent(String),
     #[error("cannot write the output: {0}")]
     Output(#[from] io::Error),
 }
 
 /// Does what `args` say: the outcome goes to `out`, errors to `err`.
 pub async fn run(args: &Args, out: &mut impl Write, err: &mut impl Write) -> Exit {
-    match perform(args, out).await {
+    match perform(args, out, err).await {
         Ok(exit) => exit,
         // The reader of a pipe has had enough.
         Err(Error::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Done,
@@ -55,6 +79,8 @@ pub async fn run(args: &Args, out: &mut impl Write, err: &mut impl Write) -> Exi
                 | Error::Mqtt(mqtt::Error::Url { .. } | mqtt::Error::Name(_) | mqtt::Error::File { .. }) => {
                     (Exit::Usage, "usage")
                 }
+                Error::Nothing(_) => (Exit::Refused, "not_found"),
+                Error::Silent(_) => (Exit::Unreachable, "timeout"),
                 _ => (Exit::Unreachable, "unreachable"),
             };
             if args.json {
@@ -68,13 +94,29 @@ pub async fn run(args: &Args, out: &mut impl Write, err: &mut impl Write) -> Exi
     }
 }
 
-async fn perform(args: &Args, out: &mut impl Write) -> Result<Exit, Error> {
+async fn perform(args: &Args, out: &mut impl Write, err: &mut impl Write) -> Result<Exit, Error> {
     match &args.order {
+        Order::Box(order) => return fleet::boxes(order, args, out).await,
+        Order::Config(order) => return config::config(order, args, out).await,
+        Order::Job(order) => return job::job(order, args, out, err).await,
+        Order::Logs(logs) => return job::logs(logs, args, out, err).await,
+        Order::Token(order) => return token::token(order, args.json, out),
         Order::Provision(enrolment) => return provision::provision(enrolment, args.json, out).await,
         Order::EnrollServer(order) => return provision::enroll_server(order, args, out).await,
+        Order::Completions { shell } => return Ok(generate::completions(*shell, out)),
+        Order::Man { dir } => return generate::manual(dir),
         _ => {}
     }
-    let (name, params) = args.order.request()?;
+    let (name, mut params) = args.order.request()?;
+    if let Some(group) = &args.connection.group {
+        if name.contains("link") || matches!(name.as_str(), "state" | "info") {
+            return Err(Error::Usage(format!("--group: {} is for one box", name.replace('.', "-"))));
+        }
+        if let (Some(spread), Some(params)) = (args.connection.spread, params.as_object_mut()) {
+            params.insert("spread_s".to_owned(), spread.into());
+        }
+        return fleet::group(group, (&name, &params), args, out, err).await;
+    }
     let mut target = Target::open(&args.connection).await?;
     let watch = matches!(args.order, Order::State { watch: true });
     let exit = match name.as_str() {

@@ -29,7 +29,7 @@ pub(super) fn reply(as_json: bool, order: &Order, reply: &Reply, out: &mut impl 
     }
 }
 
-fn code(reply: &Reply) -> String {
+pub(super) fn code(reply: &Reply) -> String {
     json!(reply.code).as_str().unwrap_or("unknown").to_owned()
 }
 

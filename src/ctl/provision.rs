@@ -36,9 +36,9 @@ pub enum EnrollOrder {
     Init {
         /// The folder; it must not hold a server yet
         dir: PathBuf,
-        /// What boxes call this machine
-        #[arg(long, value_name = "NAME", default_value_t = gethostname::gethostname().to_string_lossy().into_owned())]
-        host: String,
+        /// What boxes call this machine [default: its own name]
+        #[arg(long, value_name = "NAME")]
+        host: Option<String>,
         /// The address to listen at, for the server and the broker (0.0.0.0: everywhere)
         #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0")]
         bind: IpAddr,
@@ -137,7 +137,9 @@ pub(super) async fn enroll_server(
         EnrollOrder::Init { dir, host, bind, port, broker_port } => {
             let settings = Settings {
                 fleet: args.connection.fleet.clone(),
-                host: host.clone(),
+                host: host
+                    .clone()
+                    .unwrap_or_else(|| gethostname::gethostname().to_string_lossy().into_owned()),
                 bind: *bind,
                 port: *port,
                 broker_port: *broker_port,

@@ -10,6 +10,27 @@ use crate::control::Reply;
 use crate::control::topics::Topics;
 use crate::{local, mqtt};
 
+/// A connection to the fleet's broker.
+pub(super) async fn asker(args: &Connection) -> Result<mqtt::Asker, Error> {
+    let url = args.broker.as_ref();
+    connect(args, url.ok_or_else(|| Error::Usage("this needs --broker, or ROOMCTL_BROKER".to_owned()))?).await
+}
+
+async fn connect(args: &Connection, url: &str) -> Result<mqtt::Asker, Error> {
+    let client = args.client.clone().unwrap_or_else(|| format!("roomctl-{}", ids::random(8)));
+    let access = mqtt::Access {
+        endpoint: mqtt::Endpoint::parse(url)?,
+        client_id: client.clone(),
+        username: args.username.clone(),
+        password_file: args.password_file.clone(),
+        jwt_file: None,
+        ca_file: args.ca_file.clone(),
+        cert_file: args.cert_file.clone(),
+        key_file: args.key_file.clone(),
+    };
+    Ok(mqtt::Asker::connect(&access, &args.fleet, &client, args.issuer.clone()).await?)
+}
+
 /// A way to a box.
 pub(super) enum Target {
     /// The roomd on this machine.
@@ -29,18 +50,7 @@ impl Target {
         };
         let box_id = args.box_id.as_deref().ok_or_else(|| Error::Usage("--broker needs --box".to_owned()))?;
         let topics = Topics::new(&args.fleet, box_id).map_err(mqtt::Error::from)?;
-        let client = args.client.clone().unwrap_or_else(|| format!("roomctl-{}", ids::random(8)));
-        let access = mqtt::Access {
-            endpoint: mqtt::Endpoint::parse(url)?,
-            client_id: client.clone(),
-            username: args.username.clone(),
-            password_file: args.password_file.clone(),
-            jwt_file: None,
-            ca_file: args.ca_file.clone(),
-            cert_file: args.cert_file.clone(),
-            key_file: args.key_file.clone(),
-        };
-        let requester = mqtt::Requester::connect(&access, topics, &client, args.issuer.clone()).await?;
+        let requester = mqtt::Requester::new(connect(args, url).await?, topics);
         Ok(Target::Mqtt(Box::new(requester), Duration::from_secs(u64::from(args.timeout))))
     }
 

@@ -218,7 +218,9 @@ impl Bridge {
         command: Option<Key>,
         expiry: Duration,
     ) {
-        let (publication, lifetime) = documents::reply(destination, reply, expiry);
+        let (mut publication, lifetime) = documents::reply(destination, reply, expiry);
+        // Who asks a group can tell by it who has answered.
+        publication.user_properties.push(("box".to_owned(), self.config.box_id.clone()));
         self.outbox.push(publication, command, clock::now(), lifetime);
         let dropped = self.outbox.dropped;
         self.count(|status| status.replies_dropped = dropped);

@@ -28,7 +28,7 @@ mod watchdog;
 #[cfg(any(test, fuzzing))]
 pub(crate) use admit::judge_any as judge;
 pub use bridge::{BridgeStatus, Connection, run};
-pub use client::Requester;
+pub use client::{Asker, Heard, Requester};
 pub use config::{Access, Config, Endpoint};
 pub use feeds::{Arrived, Documents, Events, Feeds, Place, Sink, TooMany};
 pub use hardware::{Hardware, hardware};

@@ -9,6 +9,7 @@ pub mod openh264;
 pub mod openh264_asm;
 pub mod scale;
 mod tcp_info;
+mod terminal;
 pub mod v4l2;
 pub mod yuv;
 
@@ -22,3 +23,4 @@ pub use free_space::free_bytes;
 pub use monotonic::monotonic_micros;
 pub use ntp::{ClockState, clock_state};
 pub use tcp_info::{SendState, send_state};
+pub use terminal::terminal_size;

@@ -13,6 +13,7 @@ mod desired_config;
 mod disk;
 mod environment;
 mod film;
+mod fleet;
 mod gate;
 mod guest;
 mod http;

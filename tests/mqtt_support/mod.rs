@@ -244,7 +244,8 @@ impl TestBox {
         TestBox::launch(broker.port, |_| {}, feed)
     }
 
-    fn launch(port: u16, change: impl FnOnce(&mut Config), feed: impl FnOnce(&mut Feeds)) -> TestBox {
+    /// With both; not online yet.
+    pub fn launch(port: u16, change: impl FnOnce(&mut Config), feed: impl FnOnce(&mut Feeds)) -> TestBox {
         let endpoint = Endpoint { host: "127.0.0.1".to_owned(), port, tls: false };
         let access = Access { endpoint, client_id: "box1".to_owned(), ..Access::default() };
         let mut config = Config::new(access, "default", "box1", "boot1");
