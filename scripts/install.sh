@@ -49,7 +49,7 @@ python_parts() {
   cmp -s tests/interop/requirements.txt "$stamp" && return
   has python3 || debian python3
   python3 -c 'import ensurepip, venv' 2>/dev/null || debian python3-venv
-  say "installing the Python SDK and numpy into $parts/venv"
+  say "installing the Python SDK, numpy and a checker of JSON schemas into $parts/venv"
   python3 -m venv "$parts/venv"
   "$parts/venv/bin/pip" install -q --disable-pip-version-check -r tests/interop/requirements.txt
   cp tests/interop/requirements.txt "$stamp"
@@ -89,7 +89,7 @@ livekit_server() {
 browser_parts() {
   local modules=$parts/browser
   cmp -s tests/browser/package-lock.json "$modules/.installed" && return
-  say "installing the browser driver, the JavaScript SDK and the Node SDK into $modules"
+  say "installing the browser driver, the JavaScript SDK, the Node SDK and AsyncAPI's schema into $modules"
   mkdir -p "$modules"
   cp tests/browser/package.json tests/browser/package-lock.json "$modules/"
   (cd "$modules" && npm ci --silent)

@@ -31,6 +31,8 @@ enum Action {
     Check,
     /// Print the REST interface's description (OpenAPI)
     Openapi,
+    /// Print the MQTT interface's description (AsyncAPI)
+    Asyncapi,
     /// Print the cameras with what they offer and the encoders that were found
     Devices {
         /// As one JSON document
@@ -41,9 +43,14 @@ enum Action {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    if matches!(arguments.action, Some(Action::Openapi)) {
+    let document = match arguments.action {
+        Some(Action::Openapi) => Some(api::document()),
+        Some(Action::Asyncapi) => Some(daemon::asyncapi::document()),
+        _ => None,
+    };
+    if let Some(document) = document {
         // Whoever reads may stop early (`| head`).
-        let _ = writeln!(std::io::stdout(), "{:#}", api::document());
+        let _ = writeln!(std::io::stdout(), "{document:#}");
         return ExitCode::SUCCESS;
     }
     let settings = match settings(arguments.config.as_deref()) {
@@ -59,7 +66,7 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         // Done above: it needs no configuration.
-        Action::Openapi => ExitCode::SUCCESS,
+        Action::Openapi | Action::Asyncapi => ExitCode::SUCCESS,
         Action::Devices { json } => {
             let devices = daemon::Devices::find(settings.camera.size, settings.camera.fps);
             let text = if json { devices.json() + "\n" } else { devices.text() };

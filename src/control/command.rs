@@ -1,5 +1,6 @@
 //! What can be ordered, by the names and parameters of the contract (section 5, Commands).
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::live::LiveSet;
@@ -24,7 +25,7 @@ pub enum Command {
 }
 
 /// Parameters of `room.join`. Its `Debug` does not show the token.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RoomJoin {
     /// The room's name: 1 to 128 characters.
@@ -49,7 +50,7 @@ impl std::fmt::Debug for RoomJoin {
 }
 
 /// Parameters of `recording.set`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RecordingSet {
     /// Whether it should record.
@@ -63,7 +64,7 @@ pub struct RecordingSet {
 }
 
 /// What a recording shows. (`room` and `participant:ID` come with composing.)
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum RecordingSource {
     /// The box's own camera and microphone.
@@ -72,7 +73,7 @@ pub enum RecordingSource {
 }
 
 /// Parameters of `microphone.set`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MicrophoneSet {
     /// Whether the box's microphone is silent.
@@ -142,9 +143,10 @@ impl Command {
     }
 }
 
-#[derive(Deserialize)]
+/// Parameters of a command that has none.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Nothing {}
+pub struct Nothing {}
 
 fn parameters<'a, T: Deserialize<'a>>(name: &'static str, json: &'a [u8]) -> Result<T, CommandError> {
     serde_json::from_slice(json).map_err(|error| bad(name, error.to_string()))

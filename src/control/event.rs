@@ -1,12 +1,13 @@
 //! What happens to the box and may matter to somebody later: `event/{type}` (contract, section 5).
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{DeviceStatus, Live, LiveStatus, Recording, RecordingStatus, Room, RoomStatus, State};
 
 /// The kinds of happenings; each is the last level of its topic.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum EventKind {
     /// roomd has started.
@@ -86,7 +87,7 @@ impl EventKind {
 }
 
 /// The payload of `event/{type}`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Event {
     /// Names this happening; the same when it is published twice.
     pub id: String,

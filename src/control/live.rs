@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Destinations that the box pushes to at once.
@@ -10,7 +11,7 @@ pub const MAX_OUTPUTS: usize = 8;
 const MAX_TEXT: usize = 512;
 
 /// Parameters of `live.set`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LiveSet {
     /// Whether the stream shall go live.
@@ -27,7 +28,7 @@ pub struct LiveSet {
 }
 
 /// What goes live. (Rooms come with composing.)
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum LiveSource {
     /// The box's own camera and microphone.
@@ -36,7 +37,7 @@ pub enum LiveSource {
 }
 
 /// One destination.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Output {
     /// The server and its application.
@@ -68,7 +69,7 @@ impl LiveSet {
 pub struct OutputError(&'static str);
 
 /// `rtmp://HOST[:PORT]/APP` or `rtmps://…`, without any secret in it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 pub struct LiveUrl {
     tls: bool,
@@ -175,7 +176,7 @@ impl From<LiveUrl> for String {
 }
 
 /// A stream key. `Debug` does not show it; it is only written into the database.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 pub struct StreamKey(String);
 

@@ -4,7 +4,6 @@
 mod command;
 pub mod config_document;
 pub mod dedupe;
-pub mod describe;
 mod desired;
 pub mod event;
 mod handle;
@@ -14,6 +13,7 @@ pub mod job_book;
 mod lane;
 pub mod live;
 pub mod plain;
+pub mod presence;
 pub mod queue;
 pub mod rate;
 mod reply;
@@ -21,7 +21,7 @@ mod state;
 pub mod telemetry;
 pub mod topics;
 
-pub use command::{Command, CommandError, MicrophoneSet, RecordingSet, RecordingSource, RoomJoin};
+pub use command::{Command, CommandError, MicrophoneSet, Nothing, RecordingSet, RecordingSource, RoomJoin};
 pub use desired::{Desired, DesiredError, DesiredLive, DesiredRecording};
 pub use handle::{ControlHandle, Order, Origin, StatePublisher, rfc3339};
 pub use reply::{Code, Reply};

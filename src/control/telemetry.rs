@@ -1,5 +1,6 @@
 //! Measurements: `tele/health` and `tele/media` (contract, section 5). What cannot be measured is left out.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -9,7 +10,7 @@ use super::{DeviceStatus, LiveStatus};
 pub const MAX_BYTES: usize = 1024;
 
 /// `tele/health`: how the machine and its devices are.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Health {
     /// When it was measured, RFC 3339, UTC.
     pub ts: String,
@@ -44,7 +45,7 @@ pub struct Health {
 }
 
 /// Shares of all processors, 0 to 1.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Cpu {
     /// Of the whole machine.
     pub machine: f64,
@@ -53,7 +54,7 @@ pub struct Cpu {
 }
 
 /// Bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Memory {
     /// Of the machine.
     pub total_bytes: u64,
@@ -65,14 +66,14 @@ pub struct Memory {
 }
 
 /// Bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Disk {
     /// What roomd may still write.
     pub free_bytes: u64,
 }
 
 /// What slows the processor down.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Throttling {
     /// Now: `under_voltage`, `frequency_capped`, `throttled`, `temperature_limit`.
     pub now: Vec<String>,
@@ -81,7 +82,7 @@ pub struct Throttling {
 }
 
 /// The wall clock, as far as the machine knows without asking anybody.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Clock {
     /// Whether the kernel, or the machine's time service, says that it follows a time server.
     pub synchronized: bool,
@@ -94,7 +95,7 @@ pub struct Clock {
 }
 
 /// The picture's source.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CameraHealth {
     /// As in the state.
     pub status: DeviceStatus,
@@ -103,7 +104,7 @@ pub struct CameraHealth {
 }
 
 /// The sound's source.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MicrophoneHealth {
     /// As in the state.
     pub status: DeviceStatus,
@@ -114,7 +115,7 @@ pub struct MicrophoneHealth {
 }
 
 /// `tele/media`: what is encoded, sent and received, over the last seconds.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Media {
     /// When it was measured, RFC 3339, UTC.
     pub ts: String,
@@ -138,7 +139,7 @@ pub struct Media {
 }
 
 /// One track of the box's own stream.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Track {
     /// `video-full`, `video-half`, `video-quarter`, `opus`, `aac`.
     pub name: String,
@@ -155,7 +156,7 @@ pub struct Track {
 }
 
 /// The way to the room's server.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Uplink {
     /// What of ours arrived, in bits per second.
     pub bitrate_bps: u64,
@@ -171,7 +172,7 @@ pub struct Uplink {
 }
 
 /// What comes from the room.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Received {
     /// Longest time for which a participant's sound is held to smooth its jitter, in milliseconds.
     pub jitter_buffer_ms: f64,
@@ -180,7 +181,7 @@ pub struct Received {
 }
 
 /// One destination of the stream.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Destination {
     /// Server and application.
     pub url: String,

@@ -1,5 +1,6 @@
 //! L4: the life of the process: build, run, supervise, stop.
 
+pub mod asyncapi;
 mod bridge;
 mod desired_config;
 mod devices;

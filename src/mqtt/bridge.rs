@@ -21,6 +21,7 @@ use super::{Config, Error};
 use crate::base::backoff::Backoff;
 use crate::base::{Shutdown, clock};
 use crate::control::dedupe::{Identity, Key};
+use crate::control::presence::Presence;
 use crate::control::topics::Topics;
 use crate::control::{ControlHandle, Reply, State};
 
@@ -184,7 +185,7 @@ impl Bridge {
 
     fn connect(&self) -> Result<RumqttLink, Error> {
         let reason = "connection lost";
-        let will = documents::status("offline", &self.config.boot_id, self.conn_seq, reason);
+        let will = documents::status(Presence::Offline, &self.config.boot_id, self.conn_seq, reason);
         let will = Document::Status.publication(&self.topics, Some(&will));
         RumqttLink::open(&self.config.access, Role::Box { will, will_delay_s: self.config.will_delay_s })
     }

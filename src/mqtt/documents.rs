@@ -8,6 +8,7 @@ use super::admit::Destination;
 use super::feeds::Place;
 use super::link::Publication;
 use crate::base::clock;
+use crate::control::presence::{Presence, Status};
 use crate::control::topics::Topics;
 use crate::control::{Reply, rfc3339};
 
@@ -61,11 +62,9 @@ pub(super) fn telemetry(topics: &Topics, name: &str, content: &serde_json::Value
 }
 
 /// `status`: `boot_id` and `conn_seq` let a reader discard a last will that comes after a newer `online`.
-pub(super) fn status(state: &str, boot_id: &str, conn_seq: u64, reason: &str) -> serde_json::Value {
-    json!({
-        "state": state, "boot_id": boot_id, "conn_seq": conn_seq,
-        "ts": rfc3339(clock::wall()), "reason": reason,
-    })
+pub(super) fn status(state: Presence, boot_id: &str, conn_seq: u64, reason: &str) -> serde_json::Value {
+    let (boot_id, ts, reason) = (boot_id.to_owned(), rfc3339(clock::wall()), reason.to_owned());
+    json!(Status { state, boot_id, conn_seq, ts, reason })
 }
 
 /// A reply to `destination`; it expires when the command does.

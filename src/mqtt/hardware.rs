@@ -1,9 +1,10 @@
 //! What the machine is, for the `info` document.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// The machine.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Hardware {
     /// Name of the processor, or of the board where the processor has none.
     pub cpu: String,

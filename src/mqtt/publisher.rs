@@ -16,6 +16,7 @@ use super::feeds::Documents;
 use super::link::{Delivery, Link, Publication};
 use crate::base::clock;
 use crate::control::Reply;
+use crate::control::presence::Presence;
 
 /// One of the things published, until its PUBACK.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -218,7 +219,7 @@ fn content(bridge: &mut Bridge, document: &Document) -> Option<Value> {
     match document {
         Document::Status => {
             let (boot_id, conn_seq) = (&bridge.config.boot_id, bridge.conn_seq);
-            Some(documents::status("online", boot_id, conn_seq, &bridge.online_reason))
+            Some(documents::status(Presence::Online, boot_id, conn_seq, &bridge.online_reason))
         }
         Document::Info => Some(bridge.feeds.info.borrow_and_update().clone()),
         Document::State => Some(json!(*bridge.state.borrow_and_update().clone())),

@@ -16,6 +16,7 @@ use super::rumqtt::RECEIVE_MAXIMUM;
 use super::watchdog::{Act, Watchdog};
 use crate::base::{Shutdown, clock};
 use crate::control::dedupe::Key;
+use crate::control::presence::Presence;
 use crate::control::topics::check_name;
 use crate::control::{Code, Reply};
 
@@ -344,7 +345,7 @@ impl<'a, L: Link> Session<'a, L> {
             let _ = tokio::time::timeout(SETTLING, self.until_settled()).await;
             self.publisher.retire();
             let (boot_id, conn_seq) = (&self.bridge.config.boot_id, self.bridge.conn_seq);
-            let offline = documents::status("offline", boot_id, conn_seq, "stopping");
+            let offline = documents::status(Presence::Offline, boot_id, conn_seq, "stopping");
             let offline = Document::Status.publication(&self.bridge.topics, Some(&offline));
             let sent = self.publisher.publish(self.bridge, &mut self.link, What::Farewell, offline);
             if sent == Sent::Yes {

@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods)]
 
 mod arriving;
+mod asyncapi;
 mod bad_datagrams;
 mod bad_signalling;
 mod bad_tokens;

@@ -37,7 +37,7 @@ def pattern(address):
 
 channels = []
 for name, channel in document["channels"].items():
-    address = channel["address"] or "roomd/v1/{fleet}/c/{client}/orders"
+    address = channel["address"] or "roomd/v1/{fleet}/c/{client}/{place}"
     messages = [resolved(message) for message in channel["messages"].values()]
     for message in messages:
         Draft7Validator.check_schema(message["payload"])
