@@ -14,6 +14,7 @@ use crate::control::Command;
 use crate::control::config_document::DesiredConfig;
 use crate::control::job_book::JobBook;
 use crate::control::live::LiveUrl;
+use crate::control::plain;
 use crate::control::topics::Topics;
 use crate::room::token::Keys;
 use crate::rtc::signal::url::{ConnectQuery, ServerUrl};
@@ -84,6 +85,14 @@ pub fn job(bytes: &[u8]) {
     assert!(
         book.untold().iter().all(|(_, status)| status.as_ref().is_none_or(|status| status.status.is_end()))
     );
+}
+
+/// What home automation sets: its name, a newline, the payload. What is taken for an order is one.
+pub fn set(bytes: &[u8]) {
+    let (name, payload) = split(bytes, b'\n');
+    if let Ok(command) = plain::parse(&String::from_utf8_lossy(name), payload) {
+        assert!(Command::NAMES.contains(&command.name()));
+    }
 }
 
 /// A token; and claims under a valid signature, an unusual header before them.

@@ -15,7 +15,7 @@ mod tests;
 pub type Entry = fn(&[u8]);
 
 /// Every entry by its name, which is that of its folder in `fuzz/seeds`.
-pub const TARGETS: [(&str, Entry); 17] = [
+pub const TARGETS: [(&str, Entry); 18] = [
     ("api", control::api),
     ("command", control::command),
     ("config", control::config),
@@ -31,6 +31,7 @@ pub const TARGETS: [(&str, Entry); 17] = [
     ("sdp", network::sdp),
     ("server", session::server),
     ("session", session::session),
+    ("set", control::set),
     ("token", control::token),
     ("url", control::url),
 ];
