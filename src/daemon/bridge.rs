@@ -56,44 +56,22 @@ pub struct Bridge {
 impl Bridge {
     /// Starts it, with `feeds` as far as others feed it.
     pub fn start(parts: Parts, mut feeds: Feeds, board: &Board) -> Bridge {
-        let (health, media, births) =
-            (watch::Sender::new(json!(null)), watch::Sender::new(json!(null)), watch::Sender::new(0));
-        (feeds.health, feeds.media) = (health.subscribe(), media.subscribe());
-        let announced = Announced::new(&parts.state_dir);
-        let mut orders = None;
-        let mut feeders = Vec::new();
+        let (announced, births) = (Announced::new(&parts.state_dir), watch::Sender::new(0));
+        let (mut feeders, mut orders) = (Vec::new(), None);
         // A name that cannot stand in a topic ends the bridge at once, with its own words.
         let topics = Topics::new(&parts.config.fleet, &parts.config.box_id).ok();
-        match (&parts.home_assistant, topics) {
-            (Some(name), Some(topics)) => {
+        match parts.home_assistant.as_ref().zip(topics) {
+            Some((name, topics)) => {
                 announced.tell(&feeds.documents, home_assistant::discovery(&topics, name));
-                let (sink, arriving) = mpsc::channel(PLAIN_ORDERS);
-                feeds.set = Some(sink);
-                feeds.home_assistant = Some(births.clone());
-                let (documents, heard, control) =
-                    (feeds.documents.clone(), births.subscribe(), parts.control.clone());
-                let announce = move |shutdown| {
-                    well(home_assistant::announce(documents.clone(), heard.clone(), shutdown))
-                };
-                feeders.push(supervise(board, "home-assistant", announce, |_| {}));
-                orders = Some(Task::spawn("plain-orders", |shutdown| {
-                    home_assistant::obey(arriving, control, shutdown)
-                }));
+                feeders.push(announcing(&mut feeds, &births, board));
+                orders = Some(obeying(&mut feeds, parts.control.clone()));
             }
-            _ => announced.take_back(&feeds.documents),
+            None => announced.take_back(&feeds.documents),
         }
-        let (state, hub, live, recordings) = (parts.control.state(), parts.hub, parts.live, parts.recordings);
-        let seen = parts.control.state();
-        let measure = move |shutdown| {
-            let (state, hub, live) = (state.clone(), hub.clone(), live.clone());
-            let (recordings, births) = (recordings.clone(), births.subscribe());
-            let sources = Sources { state, hub, live, recordings, births };
-            well(Telemetry::new(sources, health.clone(), media.clone()).run(shutdown))
-        };
-        feeders.push(supervise(board, "telemetry", measure, |_| {}));
+        feeders.push(measuring(&parts, &mut feeds, births, board));
         let data = json!({"version": env!("CARGO_PKG_VERSION"), "boot_id": parts.config.boot_id});
         feeds.events.push(EventKind::BoxStarted, data);
-        let told = feeds.events.clone();
+        let (seen, told) = (parts.control.state(), feeds.events.clone());
         let events = Task::spawn("events", |shutdown| happenings(seen, told, shutdown));
         let (config, control, fed) = (parts.config, parts.control, feeds.clone());
         let status = watch::Sender::new(mqtt::BridgeStatus::default());
@@ -120,6 +98,36 @@ impl Bridge {
         self.subsystem.stop(STOP).await;
         self.announced.forget_removed(&self.feeds.documents);
     }
+}
+
+/// Tells Home Assistant again whenever it comes online.
+fn announcing(feeds: &mut Feeds, births: &watch::Sender<u64>, board: &Board) -> Subsystem {
+    feeds.home_assistant = Some(births.clone());
+    let (documents, births) = (feeds.documents.clone(), births.subscribe());
+    let run = move |shutdown| well(home_assistant::announce(documents.clone(), births.clone(), shutdown));
+    supervise(board, "home-assistant", run, |_| {})
+}
+
+/// Takes plain orders.
+fn obeying(feeds: &mut Feeds, control: ControlHandle) -> Task {
+    let (sink, arriving) = mpsc::channel(PLAIN_ORDERS);
+    feeds.set = Some(sink);
+    Task::spawn("plain-orders", |shutdown| home_assistant::obey(arriving, control, shutdown))
+}
+
+/// Measures for the fleet.
+fn measuring(parts: &Parts, feeds: &mut Feeds, births: watch::Sender<u64>, board: &Board) -> Subsystem {
+    let (health, media) = (watch::Sender::new(json!(null)), watch::Sender::new(json!(null)));
+    (feeds.health, feeds.media) = (health.subscribe(), media.subscribe());
+    let (state, hub, live) = (parts.control.state(), parts.hub.clone(), parts.live.clone());
+    let recordings = parts.recordings.clone();
+    let run = move |shutdown| {
+        let (state, hub, live) = (state.clone(), hub.clone(), live.clone());
+        let (recordings, births) = (recordings.clone(), births.subscribe());
+        let sources = Sources { state, hub, live, recordings, births };
+        well(Telemetry::new(sources, health.clone(), media.clone()).run(shutdown))
+    };
+    supervise(board, "telemetry", run, |_| {})
 }
 
 /// A task that cannot fail but by a panic.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
+use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
 use super::media::MediaHub;
@@ -14,9 +15,10 @@ use crate::base::Shutdown;
 use crate::base::clock;
 use crate::config::RoomToken;
 use crate::control::{
-    Code, Command, ControlHandle, MicrophoneSet, Origin, Reply, Room, RoomJoin, RoomStatus, StatePublisher,
+    Code, Command, ControlHandle, LiveStatus, MicrophoneSet, Origin, Reply, Room, RoomJoin, RoomStatus,
+    State, StatePublisher,
 };
-use crate::participant::{self, Event, Listener, TokenSource, VideoConfig};
+use crate::participant::{self, Attributes, Event, Listener, TokenSource, VideoConfig};
 use crate::room::token::Keys;
 use crate::room::{Grant, Refusal};
 use crate::server::signal;
@@ -69,6 +71,9 @@ pub struct Rooms {
     session: Option<Subsystem>,
     left_sender: mpsc::Sender<()>,
     left: mpsc::Receiver<()>,
+    /// What everybody in the room shall know: that they are recorded, or live.
+    sign: watch::Sender<Attributes>,
+    _signing: AbortOnDropHandle<()>,
 }
 
 impl Rooms {
@@ -83,7 +88,21 @@ impl Rooms {
         // One is enough: the lane looks at the whole state when it is woken.
         let (left_sender, left) = mpsc::channel(1);
         let config = configured.borrow().clone();
-        Rooms { configured, config, hub, board, state, control, session: None, left_sender, left }
+        let sign = watch::Sender::new(Attributes::new());
+        let _signing = AbortOnDropHandle::new(tokio::spawn(keep_signed(state.subscribe(), sign.clone())));
+        Rooms {
+            configured,
+            config,
+            hub,
+            board,
+            state,
+            control,
+            session: None,
+            left_sender,
+            left,
+            sign,
+            _signing,
+        }
     }
 
     /// Begins to join; how it goes shows in the state.
@@ -110,6 +129,7 @@ impl Rooms {
             video: self.config.video,
             audio: self.config.audio,
             meter: self.hub.uplink.clone(),
+            attributes: self.sign.subscribe(),
         };
         self.session = Some(self.start(config));
         Ok(())
@@ -231,7 +251,25 @@ impl Rooms {
             can_publish: true,
             can_subscribe: true,
             can_publish_data: true,
+            can_update_own_metadata: true,
             ..Grant::default()
+        }
+    }
+}
+
+/// Whether the box records, and whether what it sends goes live somewhere, for everybody in its room.
+fn sign(state: &State) -> Attributes {
+    let live = state.live.on && state.live.destinations.iter().any(|to| to.status == LiveStatus::Live);
+    let flag = |name: &str, on: bool| (name.to_owned(), if on { "true".to_owned() } else { String::new() });
+    [flag("box.recorded", state.recording.on), flag("box.live", live)].into()
+}
+
+async fn keep_signed(mut state: watch::Receiver<Arc<State>>, signed: watch::Sender<Attributes>) {
+    loop {
+        let now = sign(&state.borrow_and_update());
+        signed.send_if_modified(|before| std::mem::replace(before, now.clone()) != now);
+        if state.changed().await.is_err() {
+            return;
         }
     }
 }
@@ -300,6 +338,28 @@ fn tell_room(state: &StatePublisher, status: RoomStatus, reason: Option<String>,
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn everybody_in_the_room_is_told_of_recording_and_of_a_stream_that_arrives() {
+        let state = StatePublisher::new(clock::wall);
+        let signed = watch::Sender::new(Attributes::new());
+        let mut seen = signed.subscribe();
+        tokio::spawn(keep_signed(state.subscribe(), signed));
+        let live = |status: &str| {
+            let to = json!({"url": "rtmp://a/live", "status": status, "bytes_acked": 0});
+            serde_json::from_value(json!({"on": true, "destinations": [to]})).unwrap()
+        };
+        for (recording, status, recorded, arrives) in
+            [(false, "retrying", "", ""), (true, "retrying", "true", ""), (true, "live", "true", "true")]
+        {
+            state.update(|state| (state.recording.on, state.live) = (recording, live(status)));
+            let told = |now: &Attributes| {
+                now.get("box.recorded").is_some_and(|on| on == recorded)
+                    && now.get("box.live").is_some_and(|on| on == arrives)
+            };
+            seen.wait_for(told).await.unwrap();
+        }
+    }
 
     #[test]
     fn the_state_says_why_not_everything_is_sent_while_the_box_is_in_the_room() {

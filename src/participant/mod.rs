@@ -17,10 +17,13 @@ mod script;
 mod session;
 mod uplink;
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
+
+use tokio::sync::watch;
 
 use crate::audio::jitter::Packet;
 use crate::audio::{Decode, Mixer, MixerSource};
@@ -98,7 +101,12 @@ pub struct Config {
     pub audio: bool,
     /// Where it is told what becomes of the packets that are sent.
     pub meter: UplinkMeter,
+    /// What everybody in the room shall know of the box.
+    pub attributes: watch::Receiver<Attributes>,
 }
+
+/// A participant's attributes (LiveKit); one that is empty is none.
+pub type Attributes = BTreeMap<String, String>;
 
 /// What the box is told while it is, or wants to be, in the room.
 #[derive(Clone, Debug, PartialEq)]

@@ -216,6 +216,7 @@ mod tests {
             video: Some(video),
             audio: true,
             meter: Default::default(),
+            attributes: tokio::sync::watch::channel(Default::default()).1,
         }
     }
 

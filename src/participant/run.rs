@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use super::machine::{Action, Failure, Input, Machine, Report};
 use super::open::{self, OpenError, Opened, Server};
 use super::session::{Context, Session, Wake};
-use super::{Config, Error, Event, Listener};
+use super::{Attributes, Config, Error, Event, Listener};
 use crate::base::{Shutdown, clock};
 use crate::media::Stream;
 use crate::rtc::signal::tls::client_config;
@@ -37,8 +37,9 @@ pub async fn run(
     let tls = client_config(config.extra_ca.as_deref())?;
     let loopback = url.host == "localhost" || url.host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
     let server = Server { url, tls, token: config.token.clone() };
+    let attributes = config.attributes.clone();
     let context = Arc::new(Context { config, loopback, stream, listener, events: Box::new(events) });
-    Driver { server, context, muted, session: None, last_token: None, opening: None, left: None }
+    Driver { server, context, muted, attributes, session: None, last_token: None, opening: None, left: None }
         .run(shutdown)
         .await
 }
@@ -49,6 +50,7 @@ struct Driver {
     server: Server,
     context: Arc<Context>,
     muted: watch::Receiver<bool>,
+    attributes: watch::Receiver<Attributes>,
     session: Option<Session>,
     /// The newest token of the last session, which the server may have renewed.
     last_token: Option<String>,
@@ -63,6 +65,7 @@ enum Happened {
     Opened(Result<Opened, OpenError>),
     Woken(Wake),
     Muted,
+    Attributes,
 }
 
 impl Driver {
@@ -116,6 +119,11 @@ impl Driver {
                 std::future::pending::<()>().await;
             }
         };
+        let attributes = async {
+            if self.attributes.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
         tokio::select! {
             () = shutdown.cancelled() => Happened::Input(Input::Shutdown),
             () = due => Happened::Input(Input::Tick),
@@ -125,6 +133,7 @@ impl Driver {
             }
             wake = woken => Happened::Woken(wake),
             () = muted => Happened::Muted,
+            () = attributes => Happened::Attributes,
         }
     }
 
@@ -139,7 +148,11 @@ impl Driver {
                 let muted = *self.muted.borrow_and_update();
                 session.set_muted(muted).await.map(|()| None)
             }
-            (Happened::Woken(_) | Happened::Muted, None) => Ok(None),
+            (Happened::Attributes, Some(session)) => {
+                let attributes = self.attributes.borrow_and_update().clone();
+                session.set_attributes(attributes).await.map(|()| None)
+            }
+            (Happened::Woken(_) | Happened::Muted | Happened::Attributes, None) => Ok(None),
         };
         let input = outcome.unwrap_or_else(|error| Some(error.into()));
         if let (Some(Input::SignalLost(_)), Some(session)) = (&input, &mut self.session) {
@@ -152,6 +165,8 @@ impl Driver {
         match (opened, &mut self.session) {
             (Opened::Joined { socket, join, token }, None) => {
                 let muted = *self.muted.borrow_and_update();
+                // Told once the session is there.
+                self.attributes.mark_changed();
                 match Session::start(self.context.clone(), socket, *join, token, muted).await {
                     Ok((session, input)) => {
                         self.session = Some(session);

@@ -21,6 +21,7 @@ pub(crate) fn listen(words: &[u8], separator: &[u8]) {
         video: None,
         audio: true,
         meter: Default::default(),
+        attributes: tokio::sync::watch::channel(Default::default()).1,
     };
     let own = ParticipantInfo { sid: "PA_BOX".to_owned(), ..Default::default() };
     let (mut roster, mut demand) = (Roster::new(&own), Demand::new(&config, false));

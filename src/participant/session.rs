@@ -17,7 +17,7 @@ use super::publish::{self, Demand, MICROPHONE};
 use super::receive::Sources;
 use super::roster::Roster;
 use super::uplink::Uplink;
-use super::{Config, Event, Listener};
+use super::{Attributes, Config, Event, Listener};
 use crate::media::{Stream, Wants};
 use crate::rtc::peer::{PeerError, PeerEvent, PeerState, PublisherPeer, Side, SubscriberPeer};
 use crate::rtc::signal::client::{SignalError, SignalSocket};
@@ -25,7 +25,8 @@ use crate::rtc::signal::proto::signal_request::Message as Request;
 use crate::rtc::signal::proto::signal_response::Message as Response;
 use crate::rtc::signal::proto::{
     DisconnectReason, LeaveRequest, MuteTrackRequest, ReconnectResponse, SessionDescription, SignalTarget,
-    SyncState, TrackInfo, TrackPublishedResponse, TrickleRequest, UpdateSubscription,
+    SyncState, TrackInfo, TrackPublishedResponse, TrickleRequest, UpdateParticipantMetadata,
+    UpdateSubscription,
 };
 
 /// What every session of this box needs.
@@ -82,6 +83,8 @@ pub(super) struct Session {
     _receiver: AbortOnDropHandle<()>,
     sources: watch::Sender<Sources>,
     demand: Demand,
+    /// What everybody in the room knows of the box.
+    attributes: Attributes,
     wants: watch::Sender<Wants>,
     /// None without a camera.
     uplink: Option<Uplink>,
@@ -122,6 +125,7 @@ impl Session {
         };
         self.send(Request::SyncState(state)).await?;
         self.send_mute().await?;
+        self.send_attributes().await?;
         let Some(publisher) = &self.publisher else { return Ok(Some(Input::Resumed)) };
         self.resuming = true;
         let sdp = publisher.offer(true).await?;
@@ -214,6 +218,21 @@ impl Session {
         self.demand.audio_muted = muted;
         self.update_wants();
         self.send_mute().await
+    }
+
+    /// Lets everybody know `attributes` of the box; what is the same for the server changes nothing there.
+    pub async fn set_attributes(&mut self, attributes: Attributes) -> Result<(), SessionError> {
+        self.attributes = attributes;
+        self.send_attributes().await
+    }
+
+    async fn send_attributes(&mut self) -> Result<(), SessionError> {
+        if self.attributes.is_empty() {
+            return Ok(());
+        }
+        let attributes = self.attributes.clone().into_iter().collect();
+        let request = UpdateParticipantMetadata { attributes, ..Default::default() };
+        self.send(Request::UpdateMetadata(request)).await
     }
 
     async fn send_mute(&mut self) -> Result<(), SessionError> {

@@ -64,6 +64,7 @@ async fn reason_to_back_off(script: Vec<Message>) -> String {
         video: None,
         audio: true,
         meter: Default::default(),
+        attributes: tokio::sync::watch::channel(Default::default()).1,
     };
     let (tell, mut told) = tokio::sync::mpsc::channel(64);
     let tell = Mutex::new(tell);

@@ -106,3 +106,31 @@ fn guests_are_let_in_or_turned_away_muted_called_on_to_the_stage_removed_and_sen
     assert_eq!(seen["removed"], "You were removed");
     assert_eq!(seen["room_ended"], json!(["The room has ended", "The room has ended"]));
 }
+
+#[test]
+fn a_guest_sees_that_the_box_records_and_when_it_no_longer_does() {
+    let _gate = gate::alone();
+    let mut roomd = Roomd::start("[room]\nname = \"lobby\"");
+    roomd.wait_for("the box in its room", |roomd| roomd.state()["room"]["status"] == "joined");
+    let picture = match std::env::var_os("ROOMD_TEST_SCREENSHOTS") {
+        Some(dir) => std::path::PathBuf::from(dir).join("guest-recorded.png"),
+        None => roomd.path("seen.png"),
+    };
+    let _ = std::fs::remove_file(&picture);
+    let wish = json!({
+        "link": guest::link(&roomd, "http://"),
+        "profile": roomd.path("profile"),
+        "picture": picture,
+    });
+    let home = roomd.dir.path().to_owned();
+    let browsing = std::thread::spawn(move || guest::browse(&[], &home, "sign.mjs", &wish));
+    roomd.wait_for("the guest in the room", |roomd| roomd.state()["room"]["participants"] == 2);
+    assert_eq!(roomd.ask(&["record", "on"])["ok"], true);
+    roomd.wait_for("the sign to be seen", |_| picture.exists());
+    assert_eq!(roomd.ask(&["record", "off"])["ok"], true);
+    let seen = browsing.join().expect("the guest");
+    let seen =
+        seen.unwrap_or_else(|said| panic!("the guest failed:\n{said}\n--- roomd's log\n{}", roomd.log()));
+    assert_eq!(seen, json!({"text": "Recording", "before": false, "after": false}));
+    roomd.stop();
+}

@@ -188,6 +188,7 @@ impl Box_ {
             }),
             audio: true,
             meter: Default::default(),
+            attributes: tokio::sync::watch::channel(Default::default()).1,
         };
         let seen = events.clone();
         let tell = move |event: Event| {

@@ -1,6 +1,6 @@
 import { ConnectionError, DisconnectReason } from "livekit-client";
 import { describe, expect, it } from "vitest";
-import { deviceErrorOf, endingOf, EXPIRED, joinErrorOf, nameProblemOf, plain } from "../src/room/words";
+import { deviceErrorOf, endingOf, EXPIRED, joinErrorOf, nameProblemOf, plain, signOf } from "../src/room/words";
 
 function named(name: string): Error {
   const error = new Error("x");
@@ -57,5 +57,12 @@ describe("a device that cannot be used", () => {
   it("always ends in a sentence", () => {
     expect(plain(new Error(""))).toBe("no reason was given.");
     expect(plain(new Error("Done!"))).toBe("Done!");
+  });
+});
+
+describe("the sign of recording", () => {
+  it("says what the others get", () => {
+    expect(signOf(false, false)).toBeUndefined();
+    expect([signOf(true, false), signOf(false, true), signOf(true, true)]).toEqual(["Recording", "Live", "Recording and live"]);
   });
 });

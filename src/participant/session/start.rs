@@ -52,6 +52,7 @@ impl Session {
             _receiver: AbortOnDropHandle::new(receiver),
             sources,
             demand,
+            attributes: Default::default(),
             wants: watch::Sender::new(demand.wants()),
             uplink: context.config.video.as_ref().map(|video| Uplink::new(publish::bitrates(video))),
             uplink_tick: tokio::time::interval(UPLINK_TICK),

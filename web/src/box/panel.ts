@@ -3,7 +3,7 @@ import { byId, element, setText } from "../shared/dom";
 import { icon } from "../shared/icons";
 import { BoxError, command } from "./api";
 import type { Box } from "./state";
-import { deviceWords, liveWords, onAirWords, recordingWords, roomWords, type Words } from "./words";
+import { deviceWords, isLive, liveWords, onAirWords, recordingWords, roomWords, type Words } from "./words";
 
 /** One request at a time per control: `pending` keeps its button disabled. */
 export class Panel {
@@ -73,7 +73,7 @@ export class Panel {
     const onAir = onAirWords(state);
     byId("on-air").hidden = onAir === undefined;
     setText(byId("on-air-text"), onAir ?? "");
-    byId("picture-live").hidden = state.live?.on !== true;
+    byId("picture-live").hidden = !isLive(state);
     const name = this.box.info?.name;
     if (name !== undefined) document.title = onAir ? `● ${onAir}: ${name}` : name;
     this.renderButtons(state.recording?.on === true, state.microphone?.muted === true);

@@ -142,10 +142,14 @@ export function destinationWords(to: LiveDestination, now: number): Words {
   }
 }
 
+/** Whether the stream arrives at any destination. */
+export function isLive(state: State): boolean {
+  return state.live?.on === true && state.live.destinations?.some(({ status }) => status === "live") === true;
+}
+
 /** What the people in the room must know: that they are recorded, or live. Undefined: neither. */
 export function onAirWords(state: State): string | undefined {
-  const arrives = state.live?.destinations?.some((destination) => destination.status === "live") === true;
-  const live = state.live?.on ? (arrives ? "live" : "going live") : undefined;
+  const live = state.live?.on ? (isLive(state) ? "live" : "going live") : undefined;
   const recorded = state.recording?.on ? "being recorded" : undefined;
   const parts = [recorded, live].filter((part) => part !== undefined);
   return parts.length === 0 ? undefined : sentence(parts.join(" and "));

@@ -11,11 +11,11 @@ import { Moderation } from "./moderation";
 import { Notice } from "./notice";
 import { Panels } from "./panels";
 import { PeoplePanel } from "./people-panel";
-import { asksToJoin, calledOf, othersIn, wasAsking } from "./person";
+import { asksToJoin, boxSays, calledOf, othersIn, wasAsking } from "./person";
 import { Tiles } from "./tiles";
 import type { TokenSummary } from "./token";
 import { WakeLock } from "./wake-lock";
-import { deviceErrorOf, endingOf, plain, type Ending } from "./words";
+import { deviceErrorOf, endingOf, plain, signOf, type Ending } from "./words";
 
 /** Any of these may change what a tile, a list or a button shows. */
 const REDRAW = [
@@ -207,7 +207,9 @@ export class Call {
     this.connection.render();
     this.devices.render();
     setText(byId("call-count"), count(othersIn(this.room).length + 1, "participant"));
-    byId("call-recording").hidden = !this.room.isRecording;
+    const sign = signOf(this.room.isRecording || boxSays(this.room, "recorded"), boxSays(this.room, "live"));
+    byId("call-recording").hidden = sign === undefined;
+    setText(byId("call-recording-text"), sign ?? "");
     this.renderView();
   }
 

@@ -22,6 +22,12 @@ export function wasAsking(changed: Record<string, string>): boolean {
   return WAITING in changed;
 }
 
+/** What a box in the room says of itself: that it records, that its stream goes live. */
+export function boxSays(room: Room, what: "recorded" | "live"): boolean {
+  const boxes = [...room.remoteParticipants.values()].filter((participant) => isBox(participant.identity));
+  return boxes.some((box) => box.attributes[`box.${what}`] === "true");
+}
+
 /** The others who are in the room. */
 export function othersIn(room: Room): RemoteParticipant[] {
   return [...room.remoteParticipants.values()].filter((participant) => !asksToJoin(participant));

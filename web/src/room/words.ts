@@ -118,3 +118,9 @@ export function plain(error: unknown): string {
   const message = error instanceof Error ? error.message : String(error);
   return message === "" ? "no reason was given." : /[.!?]$/.test(message) ? message : `${message}.`;
 }
+
+/** What everybody in the call must know; undefined: nothing. */
+export function signOf(recorded: boolean, live: boolean): string | undefined {
+  if (recorded && live) return "Recording and live";
+  return recorded ? "Recording" : live ? "Live" : undefined;
+}
