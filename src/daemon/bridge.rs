@@ -41,6 +41,8 @@ pub struct Parts {
     pub home_assistant: Option<String>,
     /// Where it is remembered that Home Assistant was told.
     pub state_dir: PathBuf,
+    /// How it goes.
+    pub status: watch::Sender<mqtt::BridgeStatus>,
 }
 
 /// The running bridge.
@@ -73,8 +75,7 @@ impl Bridge {
         feeds.events.push(EventKind::BoxStarted, data);
         let (seen, told) = (parts.control.state(), feeds.events.clone());
         let events = Task::spawn("events", |shutdown| happenings(seen, told, shutdown));
-        let (config, control, fed) = (parts.config, parts.control, feeds.clone());
-        let status = watch::Sender::new(mqtt::BridgeStatus::default());
+        let (config, control, fed, status) = (parts.config, parts.control, feeds.clone(), parts.status);
         let run =
             move |shutdown| mqtt::run(config.clone(), control.clone(), fed.clone(), status.clone(), shutdown);
         let subsystem = supervise(board, "mqtt", run, |_| {});

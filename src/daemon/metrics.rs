@@ -9,12 +9,14 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
+use tokio::sync::watch;
 
 use super::supervise::{Board, Health};
 use crate::audio::Mixer;
 use crate::audio::card::CardStats;
 use crate::control::LiveStatus;
 use crate::media::{Meter, Stream};
+use crate::mqtt::{BridgeStatus, Connection};
 use crate::push;
 use crate::server::signal;
 
@@ -195,6 +197,35 @@ impl Collector for LiveCollector {
     }
 }
 
+/// What the bridge to the broker has counted.
+#[derive(Debug)]
+pub struct BridgeCollector(pub watch::Receiver<BridgeStatus>);
+
+impl Collector for BridgeCollector {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let status = self.0.borrow().clone();
+        let gauge = ConstGauge::new(i64::from(status.connection == Connection::Online));
+        let about = "1 while commands of the fleet are taken";
+        gauge.encode(encoder.encode_descriptor("roomd_mqtt_online", about, None, gauge.metric_type())?)?;
+        for (name, about, value) in [
+            ("attempts", "Attempts to connect to the broker", status.attempts),
+            ("connections", "Connections that the broker accepted", status.connections),
+            ("commands", "Commands that were handed to the box", status.commands),
+            ("duplicates", "Duplicates of commands that were under way", status.duplicates),
+            ("refused", "Commands refused by the rules of the interface", status.refused),
+            ("unanswerable", "Commands refused that named no place to say so", status.unanswerable),
+            ("replies_dropped", "Replies that never reached the broker", status.replies_dropped),
+            ("events_dropped", "Events that never reached the broker", status.events_dropped),
+            ("too_large", "Publications larger than the broker takes", status.too_large),
+        ] {
+            let counter = ConstCounter::new(value);
+            let name = format!("roomd_mqtt_{name}");
+            counter.encode(encoder.encode_descriptor(&name, about, None, counter.metric_type())?)?;
+        }
+        Ok(())
+    }
+}
+
 fn encode_board(encoder: &mut DescriptorEncoder<'_>, board: &Board) -> Result<(), std::fmt::Error> {
     let reports = board.reports();
     let about = "1 while the subsystem runs";
@@ -256,7 +287,7 @@ mod tests {
     use prometheus_client::registry::Registry;
 
     #[test]
-    fn a_scrape_names_threads_memory_and_readers() {
+    fn a_scrape_names_threads_memory_readers_and_the_bridge() {
         let stream = Stream::new();
         let _reader = stream.subscribe("recorder", crate::media::Wants::RECORDING);
         let mut registry = Registry::default();
@@ -269,9 +300,13 @@ mod tests {
             damaged: Arc::default(),
             meter,
         }));
+        let status = BridgeStatus { connection: Connection::Online, commands: 7, ..BridgeStatus::default() };
+        registry.register_collector(Box::new(BridgeCollector(watch::channel(status).1)));
         let mut text = String::new();
         encode(&mut text, &registry).unwrap();
         for word in [
+            "roomd_mqtt_online 1\n",
+            "roomd_mqtt_commands_total 7\n",
             "roomd_thread_cpu_seconds_total{thread=\"",
             "roomd_memory_resident_bytes ",
             "roomd_microphone_level_dbov -20\n",

@@ -19,7 +19,7 @@ use super::live::Lives;
 use super::logging::{self, LogLevel, LoggingError};
 use super::manager::Manager;
 use super::media::{Media, MediaHub};
-use super::metrics::{LiveCollector, ProcessCollector};
+use super::metrics::{BridgeCollector, LiveCollector, ProcessCollector};
 use super::mutator::{self, LaneOutputs, Mutator};
 use super::recording::Recordings;
 use super::reload::{Changeable, Read, Reloader};
@@ -252,6 +252,7 @@ impl Running {
         let lives = Lives::new(live_config, destinations.subscribe(), hub.stream.clone(), state.clone());
 
         let (control, orders) = ControlHandle::new(&state);
+        let bridge_status = watch::Sender::new(mqtt::BridgeStatus::default());
         let serving = match &settings.server {
             None => None,
             Some(server) => {
@@ -269,6 +270,7 @@ impl Running {
                         meter: hub.sound.meter.clone(),
                     },
                     live: LiveCollector(lives.reports()),
+                    bridge: settings.mqtt.is_some().then(|| BridgeCollector(bridge_status.subscribe())),
                     health: health.clone(),
                 };
                 Some(Serving::start(server, &settings, &box_id, shown).await?)
@@ -299,6 +301,7 @@ impl Running {
                     recordings: recording_changes.subscribe(),
                     home_assistant: mqtt.home_assistant.then(|| settings.device.name.clone()),
                     state_dir: state_dir.clone(),
+                    status: bridge_status,
                 };
                 Some(Bridge::start(parts, feeds.clone(), &board))
             }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use prometheus_client::registry::Registry;
 
-use super::metrics::{LiveCollector, ProcessCollector, RoomsCollector};
+use super::metrics::{BridgeCollector, LiveCollector, ProcessCollector, RoomsCollector};
 use crate::base::Shutdown;
 use crate::config::{ServerSettings, Settings};
 use crate::control::ControlHandle;
@@ -57,6 +57,8 @@ pub struct Shown {
     pub collector: ProcessCollector,
     /// And of going live.
     pub live: LiveCollector,
+    /// And of the bridge to the broker, if there is one.
+    pub bridge: Option<BridgeCollector>,
     /// Whether the box lives and takes joins.
     pub health: Health,
 }
@@ -115,6 +117,9 @@ impl Serving {
         let mut registry = Registry::default();
         registry.register_collector(Box::new(shown.collector));
         registry.register_collector(Box::new(shown.live));
+        if let Some(bridge) = shown.bridge {
+            registry.register_collector(Box::new(bridge));
+        }
         registry.register_collector(Box::new(RoomsCollector(rooms.clone())));
         let deps = http::Deps {
             control: shown.control,
