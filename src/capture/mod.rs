@@ -29,8 +29,8 @@ use crate::base::pulse::Pulse;
 use crate::base::units::Size;
 use crate::base::{Shutdown, clock, thread};
 use crate::media::{
-    AudioFrame, AudioFrames, CameraControls, ControlDesk, DeviceReport, LatestPicture, Layer, Meter, MuteFade,
-    MuteSwitch, Shutter, Stream, VideoFrame, VideoFrames,
+    AudioFrame, AudioFrames, CameraControls, ControlDesk, DeviceReport, LatestPicture, Layer, Meter,
+    MuteFade, MuteSwitch, Shutter, Stream, VideoFrame, VideoFrames,
 };
 use film::{FilmPictures, FilmSound, Programs};
 use pace::Beat;
