@@ -7,6 +7,7 @@ mod alsa;
 mod error;
 pub mod film;
 mod pace;
+mod slate;
 mod source;
 pub mod test;
 pub mod timestamp;
@@ -28,12 +29,16 @@ use crate::base::pulse::Pulse;
 use crate::base::units::Size;
 use crate::base::{Shutdown, clock, thread};
 use crate::media::{
-    AudioFrame, AudioFrames, DeviceReport, LatestPicture, Meter, MuteFade, MuteSwitch, Stream, VideoFrame,
-    VideoFrames,
+    AudioFrame, AudioFrames, CameraControls, ControlDesk, DeviceReport, LatestPicture, Layer, Meter,
+    MuteFade, MuteSwitch, Shutter, Stream, VideoFrame, VideoFrames,
 };
 use film::{FilmPictures, FilmSound, Programs};
 use pace::Beat;
+use slate::Slate;
 use test::{TestPicture, Tone};
+
+/// What the slate says while the camera is off by order.
+const CAMERA_OFF: &str = "camera off";
 
 /// Frames of sound a second.
 const SOUND_BEAT: u32 = 50;
@@ -87,6 +92,10 @@ pub struct PictureOut {
     pub report: DeviceReport,
     /// Pictures of the camera that were damaged and left out.
     pub damaged: Arc<AtomicU64>,
+    /// Covers the camera: while it is closed a slate is all that is seen.
+    pub shutter: Shutter,
+    /// The camera's controls.
+    pub controls: ControlDesk,
     /// Beaten by each picture, slates included: a driver that holds the thread shows as silence.
     pub pulse: Arc<Pulse>,
 }
@@ -101,12 +110,29 @@ impl Default for PictureOut {
             stream: Stream::default(),
             report: DeviceReport::default(),
             damaged: Arc::default(),
+            shutter: Shutter::default(),
+            controls: ControlDesk::default(),
         }
     }
 }
 
 impl PictureOut {
-    fn show(&self, picture: Arc<VideoFrame>) {
+    /// Covers the camera, whatever the source is. From then on only the slate goes out, and what was shown last is
+    /// shown no more; what was captured before may still be on its way through encoders and networks.
+    pub fn cover(&self) {
+        self.shutter.set(true);
+        self.latest.set(None);
+        // Nothing of the last picture shines through the slate's first one.
+        Layer::ALL.into_iter().for_each(|layer| self.stream.request_keyframe(layer));
+    }
+
+    /// A picture of the camera; false when it is not seen, because the shutter is closed.
+    fn show(&self, picture: Arc<VideoFrame>) -> bool {
+        self.shutter.while_open(|| self.put(picture))
+    }
+
+    /// A picture that anybody may see.
+    fn put(&self, picture: Arc<VideoFrame>) {
         self.pulse.beat();
         self.latest.set(Some(picture.clone()));
         self.frames.publish(picture);
@@ -165,6 +191,8 @@ impl SoundOut {
 /// When the source fails; the supervisor starts it again. A device that fails is no error here: it is opened again
 /// with backoff, and a slate stands in for it.
 pub async fn camera(config: &Config, out: &PictureOut, shutdown: &Shutdown) -> Result<(), CaptureError> {
+    let device = matches!(config.camera, Source::Auto | Source::Device(_));
+    out.controls.tell(if device { CameraControls::Missing } else { CameraControls::Unsupported });
     if config.camera == Source::None {
         out.report.off();
         shutdown.cancelled().await;
@@ -217,9 +245,12 @@ fn format_of(config: &Config) -> String {
 fn show_test(config: &Config, out: &PictureOut, shutdown: &Shutdown) -> Result<(), CaptureError> {
     out.report.running("test", Some(format_of(config)));
     let picture = TestPicture::new(config.size, &config.name);
+    let mut slate = Slate::new(config.size, &config.name);
     let mut beat = Beat::from(clock::media_now(), config.fps);
     while let Some((_, at)) = beat.wait(Duration::ZERO, shutdown) {
-        out.show(picture.draw(at, clock::wall_of(at)));
+        if !out.show(picture.draw(at, clock::wall_of(at))) {
+            out.put(slate.picture(CAMERA_OFF, at).into());
+        }
     }
     Ok(())
 }
@@ -244,10 +275,14 @@ fn show_film(
     out.report.running(format!("file:{}", path.display()), Some(format_of(config)));
     // The first picture takes a decoder's start; what was missed meanwhile is left out, not shown late.
     film.at(clock::media_now(), shutdown)?;
+    let mut slate = Slate::new(config.size, &config.name);
     let mut beat = Beat::from(clock::media_now(), config.fps);
     while let Some((_, at)) = beat.wait(Duration::ZERO, shutdown) {
+        // Read on while it is off: it stays with its sound.
         let Some(frame) = film.at(at, shutdown)? else { break };
-        out.show(Arc::new(frame));
+        if !out.show(Arc::new(frame)) {
+            out.put(slate.picture(CAMERA_OFF, at).into());
+        }
     }
     Ok(())
 }

@@ -109,6 +109,36 @@ async fn the_test_source_shows_and_sounds_until_it_is_told_to_stop() {
 }
 
 #[tokio::test]
+async fn a_covered_test_source_shows_its_slate_and_nothing_else() {
+    let (shutdown, out) = (Shutdown::new(), PictureOut::default());
+    let config = Config { size: Size::new(320, 180), ..Config::default() };
+    let (mut seen, watch, order) = (out.frames.subscribe(50), shutdown.clone(), out.clone());
+    out.cover();
+    let look = std::thread::spawn(move || {
+        // At most a minute for each of six.
+        let mut shows = |frames: usize| -> Vec<bool> {
+            let clock = |frame: Arc<VideoFrame>| timestamp::read(frame.planes().0, 320, 320, 180).is_some();
+            let mut frame = || match seen.recv(Duration::from_secs(60)) {
+                Received::Frame(frame) => Some(clock(frame)),
+                Received::Nothing | Received::Closed => None,
+            };
+            std::iter::from_fn(&mut frame).take(frames).collect()
+        };
+        let first = shows(3);
+        order.shutter.set(false);
+        // One slate may be on its way.
+        let then = shows(4);
+        watch.cancel();
+        (first, then)
+    });
+    camera(&config, &out, &shutdown).await.unwrap();
+    let (first, then) = look.join().unwrap();
+    assert_eq!(first, [false; 3]);
+    assert!(then.len() == 4 && then.ends_with(&[true; 3]), "{then:?}");
+    assert_eq!(out.controls.there(), CameraControls::Unsupported);
+}
+
+#[tokio::test]
 async fn a_device_that_is_no_camera_is_a_slate_that_says_so_until_it_is_told_to_stop() {
     let (shutdown, out) = (Shutdown::new(), PictureOut::default());
     let device = Source::Device("/dev/null".to_owned());

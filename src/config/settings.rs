@@ -64,7 +64,7 @@ pub struct BoxSettings {
 pub struct ControlSettings {
     /// The Unix control socket.
     pub socket: PathBuf,
-    /// Whether an order from afar may unmute the microphone.
+    /// Whether an order from afar may unmute the microphone and put the camera on.
     pub allow_remote_unmute: bool,
     /// Groups whose commands are taken too; at most 32.
     pub groups: Vec<String>,

@@ -4,6 +4,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::live::LiveSet;
+use crate::media::{ControlValues, control_name};
+
+/// Controls that one `camera.set` may set.
+const CONTROLS: usize = 64;
 
 /// One order with its parameters. All are set-style: giving one twice is the same as giving it once.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +24,8 @@ pub enum Command {
     RecordingSet(RecordingSet),
     /// `live.set`.
     LiveSet(LiveSet),
+    /// `camera.set`.
+    CameraSet(CameraSet),
     /// `microphone.set`.
     MicrophoneSet(MicrophoneSet),
     /// `layout.set {…}`: how a room is composed.
@@ -80,6 +86,18 @@ pub enum RecordingSource {
     Box,
 }
 
+/// Parameters of `camera.set`; at least one of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CameraSet {
+    /// Whether the box's camera is seen; off, a slate is seen everywhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on: Option<bool>,
+    /// What its controls shall be, by the names that `roomd devices` lists; 1 to 64. The others stay as they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub controls: Option<ControlValues>,
+}
+
 /// Parameters of `microphone.set`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -109,13 +127,14 @@ pub enum CommandError {
 
 impl Command {
     /// Every name that [`Command::parse`] knows.
-    pub const NAMES: [&'static str; 11] = [
+    pub const NAMES: [&'static str; 12] = [
         "ping",
         "room.join",
         "room.leave",
         "room.end",
         "recording.set",
         "live.set",
+        "camera.set",
         "microphone.set",
         "layout.set",
         "snapshot",
@@ -132,6 +151,7 @@ impl Command {
             Command::RoomEnd => "room.end",
             Command::RecordingSet(_) => "recording.set",
             Command::LiveSet(_) => "live.set",
+            Command::CameraSet(_) => "camera.set",
             Command::MicrophoneSet(_) => "microphone.set",
             Command::LayoutSet => "layout.set",
             Command::Snapshot => "snapshot",
@@ -160,6 +180,7 @@ impl Command {
                 parameters("recording.set", json).and_then(checked_recording).map(Command::RecordingSet)
             }
             "live.set" => live(json).map(Command::LiveSet),
+            "camera.set" => parameters("camera.set", json).and_then(checked_camera).map(Command::CameraSet),
             "microphone.set" => parameters("microphone.set", json).map(Command::MicrophoneSet),
             "layout.set" => parameters::<Anything>("layout.set", json).map(|_| Command::LayoutSet),
             "snapshot" => parameters::<Nothing>("snapshot", json).map(|_| Command::Snapshot),
@@ -228,6 +249,25 @@ fn checked_recording(set: RecordingSet) -> Result<RecordingSet, CommandError> {
     }
 }
 
+/// The controls' names as they are listed.
+fn checked_camera(mut set: CameraSet) -> Result<CameraSet, CommandError> {
+    let controls = set.controls.take();
+    if set.on.is_none() && controls.is_none() {
+        return Err(bad("camera.set", "nothing to set: give on, controls or both"));
+    }
+    let Some(controls) = controls else { return Ok(set) };
+    if !(1..=CONTROLS).contains(&controls.len()) {
+        return Err(bad("camera.set", format!("controls: 1 to {CONTROLS} of them, not {}", controls.len())));
+    }
+    let (mut named, given) = (ControlValues::new(), controls.len());
+    named.extend(controls.into_iter().map(|(name, value)| (control_name(&name), value)));
+    if named.len() < given {
+        return Err(bad("camera.set", "controls: two names for one control"));
+    }
+    set.controls = Some(named);
+    Ok(set)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -273,6 +313,10 @@ mod tests {
             ("recording.set", r#"{"on":true,"id":"../x"}"#, "id"),
             ("recording.set", r#"{"on":true,"source":"moon"}"#, "moon"),
             ("microphone.set", "{}", "muted"),
+            ("camera.set", "{}", "give on, controls"),
+            ("camera.set", r#"{"controls":{}}"#, "1 to 64"),
+            ("camera.set", r#"{"controls":{"gain":0.5}}"#, "i64"),
+            ("camera.set", r#"{"controls":{"Gain":1,"gain":2}}"#, "two names"),
             ("live.set", "{}", "on"),
             ("live.set", r#"{"on":true,"source":"moon"}"#, "moon"),
             ("live.set", r#"{"on":true,"outputs":[]}"#, "1 to 8"),

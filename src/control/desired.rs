@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::live::{LiveSource, Output};
 use super::{RecordingSource, RoomJoin};
+use crate::media::ControlValues;
 
 /// What was last accepted, whether or not it could be done yet. Persisted key by key before it is acted on, so
 /// that after a crash the world can be brought to it.
@@ -16,6 +17,8 @@ pub struct Desired {
     pub recording: Option<DesiredRecording>,
     /// Where the stream shall go live; None: nowhere.
     pub live: Option<DesiredLive>,
+    /// How the camera shall be.
+    pub camera: DesiredCamera,
     /// Whether the microphone shall be silent.
     pub muted: bool,
 }
@@ -27,6 +30,15 @@ pub struct DesiredRecording {
     pub id: String,
     /// What it shows.
     pub source: RecordingSource,
+}
+
+/// How the camera shall be, beyond its configuration.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DesiredCamera {
+    /// It is not seen.
+    pub off: bool,
+    /// Values of its controls by their names.
+    pub controls: ControlValues,
 }
 
 /// A stream that shall go live, and go on after a restart.
@@ -55,10 +67,13 @@ impl Desired {
     pub const RECORDING: &'static str = "recording";
     /// Key of going live (JSON: `{source, outputs}` with the stream keys, or null).
     pub const LIVE: &'static str = "live";
+    /// Key of the camera (JSON: `{off, controls}`).
+    pub const CAMERA: &'static str = "camera";
     /// Key of the microphone's silence (JSON: a boolean).
     pub const MUTED: &'static str = "muted";
     /// Every key.
-    pub const KEYS: [&'static str; 4] = [Desired::ROOM, Desired::RECORDING, Desired::LIVE, Desired::MUTED];
+    pub const KEYS: [&'static str; 5] =
+        [Desired::ROOM, Desired::RECORDING, Desired::LIVE, Desired::CAMERA, Desired::MUTED];
 
     /// What is wished for under `key`, as it is stored; null for a key that there is none of.
     pub fn value(&self, key: &str) -> Value {
@@ -66,6 +81,7 @@ impl Desired {
             Desired::ROOM => json!(self.room),
             Desired::RECORDING => json!(self.recording),
             Desired::LIVE => json!(self.live),
+            Desired::CAMERA => json!(self.camera),
             Desired::MUTED => json!(self.muted),
             _ => Value::Null,
         }
@@ -83,6 +99,7 @@ impl Desired {
             Desired::ROOM => self.room = read(Desired::ROOM, json)?,
             Desired::RECORDING => self.recording = read(Desired::RECORDING, json)?,
             Desired::LIVE => self.live = read(Desired::LIVE, json)?,
+            Desired::CAMERA => self.camera = read(Desired::CAMERA, json)?,
             Desired::MUTED => self.muted = read(Desired::MUTED, json)?,
             _ => {}
         }

@@ -18,6 +18,7 @@ use super::dedupe::{Duplicates, Identity, Key, Remembered, Seen};
 use super::queue::{ASKERS_PER_ACTION, Action, Change, Deed, Lane, Policy, RequestQueue, Verdict};
 use super::rate::{BURST, RATE, RateLimits};
 use super::{Code, Command, Desired, Origin, Reply};
+use crate::media::CameraControls;
 
 /// Who waits for an outcome.
 #[derive(Debug, PartialEq)]
@@ -174,6 +175,11 @@ impl<T> Intake<T> {
     /// Takes a changed policy; it holds for orders to come.
     pub fn set_policy(&mut self, policy: Policy) {
         self.queue.set_policy(policy);
+    }
+
+    /// See [`RequestQueue::set_controls`].
+    pub fn set_controls(&mut self, controls: CameraControls) {
+        self.queue.set_controls(controls);
     }
 
     /// Takes an order at `now`. One with an identity is a command from afar: known by it, limited, and not run after

@@ -60,14 +60,15 @@ pub(super) struct Lanes<T> {
     room: LaneState<T>,
     recording: LaneState<T>,
     live: LaneState<T>,
+    camera: LaneState<T>,
     microphone: LaneState<T>,
     last_ticket: u64,
 }
 
 impl<T> Default for Lanes<T> {
     fn default() -> Self {
-        let (room, recording, live, microphone) = Default::default();
-        Lanes { room, recording, live, microphone, last_ticket: 0 }
+        let (room, recording, live, camera, microphone) = Default::default();
+        Lanes { room, recording, live, camera, microphone, last_ticket: 0 }
     }
 }
 
@@ -77,6 +78,7 @@ impl<T> Lanes<T> {
             Lane::Room => &self.room,
             Lane::Recording => &self.recording,
             Lane::Live => &self.live,
+            Lane::Camera => &self.camera,
             Lane::Microphone => &self.microphone,
         }
     }
@@ -86,6 +88,7 @@ impl<T> Lanes<T> {
             Lane::Room => &mut self.room,
             Lane::Recording => &mut self.recording,
             Lane::Live => &mut self.live,
+            Lane::Camera => &mut self.camera,
             Lane::Microphone => &mut self.microphone,
         }
     }

@@ -21,8 +21,10 @@ mod state;
 pub mod telemetry;
 pub mod topics;
 
-pub use command::{Command, CommandError, MicrophoneSet, Nothing, RecordingSet, RecordingSource, RoomJoin};
-pub use desired::{Desired, DesiredError, DesiredLive, DesiredRecording};
+pub use command::{
+    CameraSet, Command, CommandError, MicrophoneSet, Nothing, RecordingSet, RecordingSource, RoomJoin,
+};
+pub use desired::{Desired, DesiredCamera, DesiredError, DesiredLive, DesiredRecording};
 pub use handle::{ControlHandle, Order, Origin, StatePublisher, rfc3339};
 pub use reply::{Code, Reply};
 pub use state::{

@@ -4,7 +4,7 @@
 //! decide ─▶ Answer      already so, refused: answered at once
 //!        ─▶ Accept ─▶ (the daemon persists the change) ─▶ accept ─▶ start ─▶ Action … finish ─▶ answers
 //! ```
-//! There is one [`Lane`] each for the room, recording, going live and the microphone: they do not wait for each
+//! There is one [`Lane`] each for the room, recording, going live, the camera and the microphone: they do not wait for each
 //! other. Within a lane at most one action runs and one waits; a newer order takes the place of one that waits,
 //! whose askers get `conflict`. An action about the room or going live is given up at once for a newer one (joining
 //! and connecting can take for ever); the others are short and are waited for.
@@ -14,9 +14,10 @@ use serde_json::{Value, json};
 use super::lane::{Entry, Lanes};
 use super::live::LiveSet;
 use super::{
-    Code, Command, Desired, DesiredLive, DesiredRecording, MicrophoneSet, Origin, RecordingSet, Reply,
-    RoomJoin,
+    CameraSet, Code, Command, Desired, DesiredCamera, DesiredLive, DesiredRecording, MicrophoneSet, Origin,
+    RecordingSet, Reply, RoomJoin,
 };
+use crate::media::{CameraControls, ControlValues};
 
 /// Askers that may wait for one action. Beyond it they get `busy`.
 pub const ASKERS_PER_ACTION: usize = 32;
@@ -30,13 +31,15 @@ pub enum Lane {
     Recording,
     /// Where the stream goes live.
     Live,
+    /// Whether the camera is seen, and its controls.
+    Camera,
     /// The microphone's silence.
     Microphone,
 }
 
 impl Lane {
     /// All of them, in the order in which a restart brings them back.
-    pub const ALL: [Lane; 4] = [Lane::Microphone, Lane::Recording, Lane::Live, Lane::Room];
+    pub const ALL: [Lane; 5] = [Lane::Camera, Lane::Microphone, Lane::Recording, Lane::Live, Lane::Room];
 
     /// The key of [`Desired`] that it brings about.
     pub fn key(self) -> &'static str {
@@ -44,6 +47,7 @@ impl Lane {
             Lane::Room => Desired::ROOM,
             Lane::Recording => Desired::RECORDING,
             Lane::Live => Desired::LIVE,
+            Lane::Camera => Desired::CAMERA,
             Lane::Microphone => Desired::MUTED,
         }
     }
@@ -57,7 +61,7 @@ impl Lane {
 /// What the box allows; from its configuration.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Policy {
-    /// Whether somebody who is not at the box may unmute its microphone.
+    /// Whether somebody who is not at the box may unmute its microphone and put its camera on.
     pub allow_remote_unmute: bool,
     /// Whether destinations for going live are configured.
     pub live_configured: bool,
@@ -76,6 +80,8 @@ pub enum Change {
     Recording(Option<DesiredRecording>),
     /// Go live like this, or not.
     Live(Option<DesiredLive>),
+    /// Show the camera or not, with these controls.
+    Camera(DesiredCamera),
     /// Be silent, or not.
     Muted(bool),
 }
@@ -87,6 +93,7 @@ impl Change {
             Change::Room(_) | Change::RoomEnd => Lane::Room,
             Change::Recording(_) => Lane::Recording,
             Change::Live(_) => Lane::Live,
+            Change::Camera(_) => Lane::Camera,
             Change::Muted(_) => Lane::Microphone,
         }
     }
@@ -103,6 +110,7 @@ impl Change {
             Change::RoomEnd => Value::Null,
             Change::Recording(recording) => json!(recording),
             Change::Live(live) => json!(live),
+            Change::Camera(camera) => json!(camera),
             Change::Muted(muted) => json!(muted),
         }
     }
@@ -145,6 +153,7 @@ pub struct Action {
 #[derive(Debug)]
 pub struct RequestQueue<T> {
     policy: Policy,
+    controls: CameraControls,
     desired: Desired,
     lanes: Lanes<T>,
 }
@@ -152,8 +161,11 @@ pub struct RequestQueue<T> {
 impl<T> RequestQueue<T> {
     /// A queue whose first actions bring the world, which is doing nothing, to `desired`.
     pub fn new(policy: Policy, desired: Desired) -> Self {
-        let mut queue = RequestQueue { policy, lanes: Lanes::default(), desired };
+        let controls = CameraControls::default();
+        let mut queue = RequestQueue { policy, controls, lanes: Lanes::default(), desired };
+        let camera = queue.desired.camera.clone();
         let changes = [
+            (camera != DesiredCamera::default()).then_some(Change::Camera(camera)),
             queue.desired.muted.then_some(Change::Muted(true)),
             queue.desired.recording.clone().map(|recording| Change::Recording(Some(recording))),
             queue.desired.live.clone().map(|live| Change::Live(Some(live))),
@@ -175,6 +187,11 @@ impl<T> RequestQueue<T> {
         self.policy = policy;
     }
 
+    /// Takes what the camera's controls are; it holds for orders to come.
+    pub fn set_controls(&mut self, controls: CameraControls) {
+        self.controls = controls;
+    }
+
     /// Judges an order; changes nothing. `new_id` is asked for the id of a recording that was given none.
     pub fn decide(&self, command: &Command, origin: &Origin, new_id: impl FnOnce() -> String) -> Verdict {
         match command {
@@ -191,6 +208,7 @@ impl<T> RequestQueue<T> {
             Command::Snapshot => Verdict::Do(Deed::Snapshot),
             Command::Identify => Verdict::Do(Deed::Identify),
             Command::Restart => Verdict::Do(Deed::Restart),
+            Command::CameraSet(set) => self.camera(set, origin),
             Command::MicrophoneSet(set) => self.microphone(*set == MicrophoneSet { muted: true }, origin),
         }
     }
@@ -202,6 +220,7 @@ impl<T> RequestQueue<T> {
             Change::RoomEnd => self.desired.room = None,
             Change::Recording(recording) => self.desired.recording.clone_from(recording),
             Change::Live(live) => self.desired.live.clone_from(live),
+            Change::Camera(camera) => self.desired.camera.clone_from(camera),
             Change::Muted(muted) => self.desired.muted = *muted,
         }
         let lane = change.lane();
@@ -341,6 +360,32 @@ impl<T> RequestQueue<T> {
         self.judge(same, Change::Live(wanted), || Reply::ok(already, Value::Null))
     }
 
+    fn camera(&self, set: &CameraSet, origin: &Origin) -> Verdict {
+        if set.on == Some(true)
+            && self.desired.camera.off
+            && !origin.local
+            && !self.policy.allow_remote_unmute
+        {
+            let message =
+                "putting the camera on from afar is not allowed: control.allow_remote_unmute is false";
+            return Verdict::Answer(Reply::refused(Code::Unauthorized, message));
+        }
+        let mut wanted = self.desired.camera.clone();
+        if let Some(on) = set.on {
+            wanted.off = !on;
+        }
+        if let Some(values) = &set.controls {
+            if let Err((code, message)) = check(&self.controls, values) {
+                return Verdict::Answer(Reply::refused(code, message));
+            }
+            wanted.controls.extend(values.clone());
+        }
+        let same = wanted == self.desired.camera;
+        let already =
+            if wanted.off { "so already: the camera is off" } else { "so already: the camera is on" };
+        self.judge(same, Change::Camera(wanted), || Reply::ok(already, Value::Null))
+    }
+
     fn microphone(&self, muted: bool, origin: &Origin) -> Verdict {
         let same = self.desired.muted == muted;
         if !muted && !same && !origin.local && !self.policy.allow_remote_unmute {
@@ -349,6 +394,37 @@ impl<T> RequestQueue<T> {
         }
         let already = || Reply::ok(if muted { "already muted" } else { "already unmuted" }, Value::Null);
         self.judge(same, Change::Muted(muted), already)
+    }
+}
+
+/// Whether the camera takes all of `values`; if not, everything that is wrong.
+fn check(controls: &CameraControls, values: &ControlValues) -> Result<(), (Code, String)> {
+    let ranges = match controls {
+        CameraControls::Of(ranges) => ranges,
+        CameraControls::Missing => {
+            let message = "there is no camera whose controls could be set (the state says why)";
+            return Err((Code::DeviceMissing, message.to_owned()));
+        }
+        CameraControls::Unsupported => {
+            let message = "camera.source is no camera: there are no controls to set";
+            return Err((Code::Unsupported, message.to_owned()));
+        }
+    };
+    let wrong = |(name, value): (&String, &i64)| match ranges.iter().find(|range| range.name == *name) {
+        Some(range) => {
+            range.check(*value).err().map(|takes| format!("{name} = {value} cannot be, it takes {takes}"))
+        }
+        None => {
+            let names: Vec<&str> = ranges.iter().map(|range| range.name.as_str()).collect();
+            let names = if names.is_empty() { "no controls".to_owned() } else { names.join(", ") };
+            let name: String = name.chars().take(64).collect();
+            Some(format!("there is no {name}, the camera has {names}"))
+        }
+    };
+    let wrong: Vec<String> = values.iter().filter_map(wrong).collect();
+    match wrong.is_empty() {
+        true => Ok(()),
+        false => Err((Code::BadRequest, format!("controls: {}", wrong.join("; ")))),
     }
 }
 

@@ -146,6 +146,9 @@ pub enum Order {
         #[arg(long)]
         key_stdin: bool,
     },
+    /// Put the box's camera off or on, or set its controls
+    #[command(subcommand)]
+    Camera(CameraOrder),
     /// Silence the box's microphone
     Mute,
     /// Open the box's microphone (from afar only if the box allows it)
@@ -215,6 +218,28 @@ pub enum Order {
     },
 }
 
+/// What is to become of the camera.
+#[derive(Clone, Debug, clap::Subcommand)]
+pub enum CameraOrder {
+    /// Show its pictures again (from afar only if the box allows it)
+    On,
+    /// Show nothing of it to anybody, until it is put on
+    Off,
+    /// Set controls, as `roomd devices` lists them; they stay so over restarts
+    #[command(after_help = "Example:\n  roomctl camera set brightness=140 exposure_auto=1")]
+    Set {
+        /// A control's name and its value
+        #[arg(required = true, value_name = "NAME=VALUE", value_parser = control)]
+        controls: Vec<(String, i64)>,
+    },
+}
+
+fn control(text: &str) -> Result<(String, i64), String> {
+    let (name, value) = text.split_once('=').ok_or_else(|| format!("{text:?} is not NAME=VALUE"))?;
+    let number = value.parse().map_err(|_| format!("{name}: {value:?} is no whole number"))?;
+    Ok((name.to_owned(), number))
+}
+
 /// A switch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Switch {
@@ -266,6 +291,13 @@ impl Order {
                     params["outputs"] = outputs.iter().zip(keys).map(output).collect();
                 }
                 ("live.set", params)
+            }
+            Order::Camera(CameraOrder::On) => ("camera.set", json!({"on": true})),
+            Order::Camera(CameraOrder::Off) => ("camera.set", json!({"on": false})),
+            Order::Camera(CameraOrder::Set { controls }) => {
+                let controls: serde_json::Map<String, Value> =
+                    controls.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
+                ("camera.set", json!({"controls": controls}))
             }
             Order::Mute => ("microphone.set", json!({"muted": true})),
             Order::Unmute => ("microphone.set", json!({"muted": false})),

@@ -20,6 +20,8 @@ fn every_order_becomes_its_command() {
         ("record off", "recording.set", json!({"on": false})),
         ("live on", "live.set", json!({"on": true})),
         ("live off", "live.set", json!({"on": false})),
+        ("camera off", "camera.set", json!({"on": false})),
+        ("camera set gain=-3 zoom=1", "camera.set", json!({"controls": {"gain": -3, "zoom": 1}})),
         ("mute", "microphone.set", json!({"muted": true})),
         ("unmute", "microphone.set", json!({"muted": false})),
         ("state --watch", "state", Value::Null),
@@ -30,6 +32,7 @@ fn every_order_becomes_its_command() {
     }
     assert!(matches!(parsed("cmd x nonsense").order.request(), Err(Error::Usage(_))));
     assert!(Args::try_parse_from(["roomctl", "record", "maybe"]).is_err());
+    assert!(Args::try_parse_from(["roomctl", "camera", "set", "gain=much"]).is_err());
 }
 
 #[test]

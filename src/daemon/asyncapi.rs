@@ -12,7 +12,7 @@ use crate::control::job::{Job, JobStatus};
 use crate::control::live::LiveSet;
 use crate::control::presence::Status;
 use crate::control::telemetry;
-use crate::control::{Command, MicrophoneSet, Nothing, RecordingSet, Reply, RoomJoin, State};
+use crate::control::{CameraSet, Command, MicrophoneSet, Nothing, RecordingSet, Reply, RoomJoin, State};
 
 /// Whose topics these are.
 const BOX: &str = "roomd/v1/{fleet}/d/{box}/";
@@ -108,6 +108,7 @@ fn parameters(name: &str, generator: &mut SchemaGenerator) -> Option<Schema> {
         "room.join" => generator.subschema_for::<RoomJoin>(),
         "recording.set" => generator.subschema_for::<RecordingSet>(),
         "live.set" => generator.subschema_for::<LiveSet>(),
+        "camera.set" => generator.subschema_for::<CameraSet>(),
         "microphone.set" => generator.subschema_for::<MicrophoneSet>(),
         _ => return None,
     })

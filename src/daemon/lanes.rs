@@ -1,4 +1,4 @@
-//! The four lanes that do what the queue has accepted: each one task, each with its own part of the world.
+//! The five lanes that do what the queue has accepted: each one task, each with its own part of the world.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,16 +7,20 @@ use serde_json::json;
 use tokio::sync::{mpsc, watch};
 
 use super::live::Lives;
+use super::media;
 use super::mutator::{Done, done};
 use super::recording::Recordings;
 use super::room::Rooms;
 use crate::base::Shutdown;
+use crate::capture::PictureOut;
 use crate::control::queue::{Action, Change, Lane};
 use crate::control::{Code, Reply, RoomStatus, State, StatePublisher};
-use crate::media::MuteSwitch;
+use crate::media::{CameraControls, DeviceStatus, MuteSwitch};
 
 /// How long an order to join waits for its outcome; the joining itself goes on.
 const JOIN_PATIENCE: Duration = Duration::from_secs(20);
+/// How long an order to the camera waits for it: it may have to be opened first.
+const CAMERA_PATIENCE: Duration = Duration::from_secs(5);
 
 /// The microphone's lane: silence or sound at the source, in the room and in the state.
 pub async fn microphone(
@@ -32,6 +36,59 @@ pub async fn microphone(
         state.update(|state| state.microphone.muted = muted);
         let reply = done(if muted { "the microphone is muted" } else { "the microphone is live" });
         let _ = finished.send(Done::Finished(action.ticket, reply)).await;
+    }
+}
+
+/// The camera's lane: its pictures or the slate at the source, its controls, and the state.
+pub async fn camera(
+    mut actions: mpsc::Receiver<Action>,
+    finished: mpsc::Sender<Done>,
+    pictures: PictureOut,
+    state: StatePublisher,
+    shutdown: Shutdown,
+) {
+    while let Some(Some(action)) = shutdown.run_until_cancelled(actions.recv()).await {
+        let Change::Camera(wanted) = action.change else { continue };
+        let wish = pictures.controls.wish(&wanted.controls);
+        if wanted.off {
+            pictures.cover();
+        } else {
+            pictures.shutter.set(false);
+        }
+        state.update(|state| media::tell_camera(state, &pictures));
+        let doing = async {
+            match wanted.off {
+                true => covered(&pictures).await,
+                false => controlled(&pictures, wish).await,
+            }
+        };
+        let Some(reply) = shutdown.run_until_cancelled(doing).await else { break };
+        let _ = finished.send(Done::Finished(action.ticket, reply)).await;
+    }
+}
+
+/// What was shown is seen until the slate is.
+async fn covered(pictures: &PictureOut) -> Reply {
+    // Without a camera there is no slate either.
+    let none = pictures.report.subscribe().borrow().status == DeviceStatus::Off;
+    if !none && tokio::time::timeout(CAMERA_PATIENCE, pictures.latest.shown()).await.is_err() {
+        return Reply::refused(Code::Timeout, "the camera is off, and its slate does not come");
+    }
+    done("the camera is off")
+}
+
+/// Controls are in force when the camera has them; one that is not open takes them when it is.
+async fn controlled(pictures: &PictureOut, wish: u64) -> Reply {
+    let open = matches!(pictures.controls.there(), CameraControls::Of(_));
+    if wish == 0 || !open {
+        return done("the camera is on");
+    }
+    match tokio::time::timeout(CAMERA_PATIENCE, pictures.controls.settled(wish)).await {
+        Ok(problems) if problems.is_empty() => done("the camera is on and has its controls"),
+        Ok(problems) => Reply::refused(Code::Internal, format!("controls: {}", problems.join("; "))),
+        Err(_) => {
+            Reply::refused(Code::Timeout, "the camera does not take its controls yet; it is given them again")
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use crate::audio::{Mixer, VoiceConfig};
 use crate::capture::{self, PictureOut, SoundOut};
 use crate::codec::{self, AudioConfig, VideoConfig};
 use crate::control::{State, StatePublisher};
-use crate::media::{Device, DeviceReport, Stream};
+use crate::media::{Device, DeviceReport, DeviceStatus, Stream};
 use crate::participant::UplinkMeter;
 use crate::playback::{self, Sink, SpeakerPath};
 
@@ -89,12 +89,9 @@ impl Media {
     /// Starts every producer.
     pub fn start(config: &MediaConfig, hub: &MediaHub, board: &Board, state: &StatePublisher) -> Media {
         hub.sound.voice.configure(config.voice);
+        let pictures = hub.pictures.clone();
         let followers = vec![
-            follow(&hub.pictures.report, state, |state, device| {
-                let camera = &mut state.camera;
-                (camera.status, camera.device) = (device.status, device.name);
-                (camera.format, camera.reason) = (device.format, device.reason);
-            }),
+            follow(&hub.pictures.report, state, move |state, _| tell_camera(state, &pictures)),
             follow(&hub.sound.report, state, |state, device| {
                 let microphone = &mut state.microphone;
                 (microphone.status, microphone.device) = (device.status, device.name);
@@ -129,6 +126,18 @@ impl Media {
     pub async fn stop_speaker(self) {
         self.speaker.stop(STOP).await;
         self.followers.iter().for_each(JoinHandle::abort);
+    }
+}
+
+/// How the camera is, with whether it is off by order. Reads both anew, whoever calls and whenever.
+pub fn tell_camera(state: &mut State, pictures: &PictureOut) {
+    let device = pictures.report.subscribe().borrow().clone();
+    let camera = &mut state.camera;
+    (camera.status, camera.device) = (device.status, device.name);
+    (camera.format, camera.reason) = (device.format, device.reason);
+    if pictures.shutter.is_closed() {
+        camera.status = DeviceStatus::Off;
+        (camera.format, camera.reason) = (None, Some("by order".to_owned()));
     }
 }
 

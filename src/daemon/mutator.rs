@@ -15,6 +15,7 @@ use crate::base::{Shutdown, clock, ids};
 use crate::control::intake::{self, Answer, Intake, Outcome, Pending, Taken};
 use crate::control::queue::{Action, Lane, Policy};
 use crate::control::{Code, Desired, Order, Reply};
+use crate::media::ControlDesk;
 use crate::store::Store;
 
 /// The way back to whoever gave an order.
@@ -44,6 +45,7 @@ pub struct LaneInputs {
     room: mpsc::Sender<Action>,
     recording: mpsc::Sender<Action>,
     live: mpsc::Sender<Action>,
+    camera: mpsc::Sender<Action>,
     microphone: mpsc::Sender<Action>,
 }
 
@@ -56,6 +58,8 @@ pub struct LaneOutputs {
     pub recording: mpsc::Receiver<Action>,
     /// Actions about going live.
     pub live: mpsc::Receiver<Action>,
+    /// Actions about the camera.
+    pub camera: mpsc::Receiver<Action>,
     /// Actions about the microphone.
     pub microphone: mpsc::Receiver<Action>,
     /// The way back.
@@ -76,35 +80,51 @@ pub struct Mutator {
     lanes: LaneInputs,
     done: mpsc::Receiver<Done>,
     deeds: Deeds,
+    controls: ControlDesk,
     acting: JoinSet<(Option<intake::Asker<Asker>>, Reply)>,
 }
 
 impl Mutator {
     /// A mutator that begins by bringing the world to `desired`, and the ends for its lanes. It knows the commands
-    /// that are in `store`.
+    /// that are in `store`, and by `controls` what the camera can be set to.
     pub fn new(
         policy: watch::Receiver<Policy>,
         desired: Desired,
         store: Store,
         orders: mpsc::Receiver<Order>,
         deeds: Deeds,
+        controls: ControlDesk,
     ) -> (Mutator, LaneOutputs) {
         let (room, room_actions) = mpsc::channel(LANE_CAPACITY);
         let (recording, recording_actions) = mpsc::channel(LANE_CAPACITY);
         let (live, live_actions) = mpsc::channel(LANE_CAPACITY);
+        let (camera, camera_actions) = mpsc::channel(LANE_CAPACITY);
         let (microphone, microphone_actions) = mpsc::channel(LANE_CAPACITY);
         let (done_sender, done) = mpsc::channel(DONE_CAPACITY);
-        let lanes = LaneInputs { room, recording, live, microphone };
+        let lanes = LaneInputs { room, recording, live, camera, microphone };
         let rows = Rows::of_this_boot();
         let remembered = rows.read(&store, clock::now());
         let (intake, late) = Intake::new(*policy.borrow(), desired, remembered);
         let (pulse, acting) = (Pulse::vital("mutator"), JoinSet::new());
-        let mutator =
-            Mutator { intake, late, rows, policy, pulse, store, orders, lanes, done, deeds, acting };
+        let mutator = Mutator {
+            intake,
+            late,
+            rows,
+            policy,
+            pulse,
+            store,
+            orders,
+            lanes,
+            done,
+            deeds,
+            controls,
+            acting,
+        };
         let outputs = LaneOutputs {
             room: room_actions,
             recording: recording_actions,
             live: live_actions,
+            camera: camera_actions,
             microphone: microphone_actions,
             done: done_sender,
         };
@@ -150,6 +170,7 @@ impl Mutator {
             Lane::Room => &self.lanes.room,
             Lane::Recording => &self.lanes.recording,
             Lane::Live => &self.lanes.live,
+            Lane::Camera => &self.lanes.camera,
             Lane::Microphone => &self.lanes.microphone,
         };
         if lane.send(action).await.is_err() {
@@ -161,6 +182,7 @@ impl Mutator {
 
     async fn judge(&mut self, order: Order) {
         let Order { command, origin, identity, reply } = order;
+        self.intake.set_controls(self.controls.there());
         let taken = self.intake.order(&command, &origin, identity, reply, clock::now(), || ids::random(10));
         info!(command = command.name(), issuer = origin.issuer, verdict = word(&taken), "order");
         match taken {

@@ -216,6 +216,7 @@ struct Running {
     recorder: Task,
     live: Task,
     room: Task,
+    camera: Task,
     microphone: Task,
     mutator: Task,
     mqtt: Option<Bridge>,
@@ -246,6 +247,8 @@ impl Running {
         let desired = desired(&store, &settings);
         // Before there is a first sample: who muted the box before this start is not heard for a moment.
         hub.sound.mute.set(desired.muted);
+        // Nor is a camera seen that was put off.
+        hub.pictures.shutter.set(desired.camera.off);
         let media = Media::start(&media_config, &hub, &board, &state);
         let (live_config, destinations) = settings::live(&settings.live);
         let destinations = watch::Sender::new(destinations);
@@ -334,11 +337,13 @@ impl Running {
             runtime_dir: jobs::runtime_dir(&settings.control.socket),
             state_dir,
         };
-        let (mutator, outputs) = Mutator::new(policy, desired, store.clone(), orders, deeds);
+        let controls = hub.pictures.controls.clone();
+        let (mutator, outputs) = Mutator::new(policy, desired, store.clone(), orders, deeds, controls);
         let recordings =
             Recordings::new(changeable.recording.subscribe(), store, hub.stream.clone(), state.clone());
         let rooms = Rooms::new(changeable.room.subscribe(), hub.clone(), board, state.clone(), control);
-        let [recorder, live, room, microphone] = start_lanes(outputs, recordings, lives, rooms, &hub, &state);
+        let [recorder, live, room, camera, microphone] =
+            start_lanes(outputs, recordings, lives, rooms, &hub, &state);
         let mutator = Task::spawn("mutator", |shutdown| mutator.run(shutdown));
         let running = Running {
             hub,
@@ -348,6 +353,7 @@ impl Running {
             recorder,
             live,
             room,
+            camera,
             microphone,
             mutator,
             mqtt,
@@ -372,6 +378,7 @@ impl Running {
         self.live.stop().await;
         self.recorder.stop().await;
         self.room.stop().await;
+        self.camera.stop().await;
         self.microphone.stop().await;
         self.mutator.stop().await;
         if let Some(mqtt) = self.mqtt {
@@ -385,7 +392,7 @@ impl Running {
     }
 }
 
-/// The four lanes as tasks: recorder, live, room, microphone.
+/// The five lanes as tasks: recorder, live, room, camera, microphone.
 fn start_lanes(
     outputs: LaneOutputs,
     recordings: Recordings,
@@ -393,14 +400,18 @@ fn start_lanes(
     rooms: Rooms,
     hub: &MediaHub,
     state: &StatePublisher,
-) -> [Task; 4] {
-    let LaneOutputs { room, recording, live, microphone, done } = outputs;
+) -> [Task; 5] {
+    let LaneOutputs { room, recording, live, camera, microphone, done } = outputs;
     let (told, live_told, seen) = (done.clone(), done.clone(), state.subscribe());
+    let (camera_told, pictures, camera_state) = (done.clone(), hub.pictures.clone(), state.clone());
     let (muted_told, mute, muted_state) = (done.clone(), hub.sound.mute.clone(), state.clone());
     [
         Task::spawn("recorder", |shutdown| lanes::recording(recording, told, recordings, shutdown)),
         Task::spawn("live", |shutdown| lanes::live(live, live_told, lives, shutdown)),
         Task::spawn("room", |shutdown| lanes::room(room, done, rooms, seen, shutdown)),
+        Task::spawn("camera", |shutdown| {
+            lanes::camera(camera, camera_told, pictures, camera_state, shutdown)
+        }),
         Task::spawn("microphone", |shutdown| {
             lanes::microphone(microphone, muted_told, mute, muted_state, shutdown)
         }),

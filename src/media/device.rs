@@ -13,7 +13,7 @@ pub enum DeviceStatus {
     Starting,
     /// Delivering.
     Running,
-    /// Configured away (`none`).
+    /// Configured away (`none`), or off by order.
     Off,
     /// It failed, or is not there, and is tried again.
     Failed,
@@ -44,6 +44,13 @@ impl DeviceReport {
             let changed = *device != now;
             *device = now;
             changed
+        });
+    }
+
+    /// It is about to be opened again. Keeps its name.
+    pub fn starting(&self) {
+        self.0.send_modify(|device| {
+            (device.status, device.format, device.reason) = (DeviceStatus::Starting, None, None);
         });
     }
 

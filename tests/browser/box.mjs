@@ -1,7 +1,7 @@
 // The owner in headless Chromium: opens an admin link, looks at the box's page, records, plays the recording.
 //
 // Input: one JSON argument {link, profile, record_ms, live: {url, key}, screenshots: {file: {width, height}}}. Output:
-// one JSON line {second_use, picture, guest_link, ask_link, level, live, during, after, played}.
+// one JSON line {second_use, picture, guest_link, ask_link, level, live, during, after, camera_off, played}.
 import { createRequire } from 'node:module';
 
 const require = createRequire(process.env.ROOMD_TEST_NODE_MODULES + '/');
@@ -87,6 +87,12 @@ try {
   await page.locator('#state-recording[data-state=off]').waitFor(patience);
   seen.after = await state();
   seen.off_air = await page.getByTestId('on-air').isVisible();
+
+  await page.locator('#camera:not([disabled])').click(patience);
+  await page.locator('#state-camera[data-state=off]').waitFor(patience);
+  seen.camera_off = await page.getByTestId('state-camera').innerText();
+  await page.locator('#camera[data-state=off]:not([disabled])').click(patience);
+  await page.locator('#state-camera[data-state=running]').waitFor(patience);
 
   const row = page.getByTestId(`recording-${seen.during.recording.id}`);
   await row.getByRole('button').click(patience);

@@ -10,6 +10,7 @@ mod bad_tokens;
 mod badlink;
 mod broker;
 mod call;
+mod camera;
 mod commands;
 mod ctl;
 mod desired_config;

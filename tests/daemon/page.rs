@@ -56,6 +56,7 @@ fn the_owner_opens_the_box_once_by_a_link_sees_it_records_and_plays_the_recordin
     assert_eq!((&recording["on"], &recording["status"]), (&json!(true), &json!("recording")), "{seen}");
     assert_eq!(seen["after"]["recording"]["on"], false, "{seen}");
     assert_eq!(roomd.state()["recording"]["on"], false);
+    assert!(text(&seen["camera_off"]).contains("By order"), "{seen}");
     let file = std::path::PathBuf::from(text(&recording["file"]));
     let probe = film::probe(&file);
     let seconds = film::duration(&probe);

@@ -2,37 +2,36 @@
 
 use std::collections::BTreeMap;
 
+use crate::media::{ControlRange, control_name};
 use crate::sys::v4l2::{Control, ControlKind, Device};
 
-/// The name to write in the configuration: `White Balance, Automatic` is `white_balance_automatic`.
-pub fn name_of(label: &str) -> String {
-    let mut name = String::new();
-    for letter in label.chars() {
-        if letter.is_ascii_alphanumeric() {
-            name.push(letter.to_ascii_lowercase());
-        } else if !name.is_empty() && !name.ends_with('_') {
-            name.push('_');
-        }
-    }
-    name.trim_end_matches('_').to_owned()
+/// What `control` takes. A button or bits take anything.
+pub fn range_of(control: &Control) -> ControlRange {
+    let (range, menu) = match &control.kind {
+        ControlKind::Button | ControlKind::Bits => ((i64::MIN, i64::MAX), Vec::new()),
+        ControlKind::Menu(items) => ((control.least, control.most), items.clone()),
+        ControlKind::Integer | ControlKind::Switch => ((control.least, control.most), Vec::new()),
+    };
+    ControlRange { name: control_name(&control.label), range, menu }
 }
 
-/// Sets what is `wanted`. What cannot be set is warned of with what there is; the camera goes on.
-pub fn apply(device: &Device, camera: &str, wanted: &BTreeMap<String, i64>) {
+/// Sets what is `wanted`. What cannot be set is warned of with what there is, and returned; the camera goes on.
+pub fn apply(device: &Device, camera: &str, wanted: &BTreeMap<String, i64>) -> Vec<String> {
     if wanted.is_empty() {
-        return;
+        return Vec::new();
     }
     let controls = device.controls();
-    let (settings, problems) = plan(&controls, wanted);
-    for problem in problems {
-        tracing::warn!(camera, problem, "camera.controls");
-    }
+    let (settings, mut problems) = plan(&controls, wanted);
     for (control, value) in settings {
         if let Err(error) = device.set_control(control, value) {
-            let control = name_of(&control.label);
-            tracing::warn!(camera, control, value, %error, "camera.controls: the driver refuses it");
+            let control = control_name(&control.label);
+            problems.push(format!("{control} = {value}: the driver refuses it: {error}"));
         }
     }
+    for problem in &problems {
+        tracing::warn!(camera, problem, "the camera's controls");
+    }
+    problems
 }
 
 /// What to set, in order, and what is wrong with the rest. Switches and menus come first: `exposure_absolute` can be
@@ -43,35 +42,21 @@ fn plan<'a>(
 ) -> (Vec<(&'a Control, i64)>, Vec<String>) {
     let (mut settings, mut problems) = (Vec::new(), Vec::new());
     for (name, value) in wanted {
-        let Some(control) = controls.iter().find(|control| name_of(&control.label) == name_of(name)) else {
-            let names: Vec<String> = controls.iter().map(|control| name_of(&control.label)).collect();
+        let Some(control) =
+            controls.iter().find(|control| control_name(&control.label) == control_name(name))
+        else {
+            let names: Vec<String> = controls.iter().map(|control| control_name(&control.label)).collect();
             let names = if names.is_empty() { "no controls".to_owned() } else { names.join(", ") };
             problems.push(format!("there is no {name}, the camera has {names}"));
             continue;
         };
-        match allowed(control, *value) {
+        match range_of(control).check(*value) {
             Ok(()) => settings.push((control, *value)),
             Err(allowed) => problems.push(format!("{name} = {value} cannot be, it takes {allowed}")),
         }
     }
     settings.sort_by_key(|(control, _)| !matches!(control.kind, ControlKind::Switch | ControlKind::Menu(_)));
     (settings, problems)
-}
-
-fn allowed(control: &Control, value: i64) -> Result<(), String> {
-    match &control.kind {
-        ControlKind::Menu(items) if !items.is_empty() => {
-            let fits = items.iter().any(|(item, _)| *item == value);
-            let all =
-                || items.iter().map(|(item, text)| format!("{item} ({text})")).collect::<Vec<_>>().join(", ");
-            fits.then_some(()).ok_or_else(all)
-        }
-        ControlKind::Button | ControlKind::Bits => Ok(()),
-        ControlKind::Integer | ControlKind::Switch | ControlKind::Menu(_) => {
-            let fits = (control.least..=control.most).contains(&value);
-            fits.then_some(()).ok_or_else(|| format!("{} to {}", control.least, control.most))
-        }
-    }
 }
 
 #[cfg(test)]
@@ -96,12 +81,15 @@ mod tests {
         let wanted = wanted.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect();
         let controls = camera();
         let (settings, problems) = plan(&controls, &wanted);
-        (settings.into_iter().map(|(control, value)| (name_of(&control.label), value)).collect(), problems)
+        (
+            settings.into_iter().map(|(control, value)| (control_name(&control.label), value)).collect(),
+            problems,
+        )
     }
 
     #[test]
     fn names_are_those_of_v4l2_ctl_and_switches_are_set_first() {
-        let names: Vec<String> = camera().iter().map(|control| name_of(&control.label)).collect();
+        let names: Vec<String> = camera().iter().map(|control| control_name(&control.label)).collect();
         assert_eq!(names, ["brightness", "exposure_absolute", "exposure_auto", "focus_auto"]);
         let (set, problems) = planned(&[("exposure_absolute", 300), ("exposure_auto", 1), ("Brightness", 9)]);
         assert!(problems.is_empty());

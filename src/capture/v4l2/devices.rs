@@ -2,10 +2,10 @@
 
 use serde::Serialize;
 
-use super::controls::name_of;
 use super::format::{Wish, choose, is_usable};
 use super::system::{Found, look};
 use crate::base::units::Size;
+use crate::media::control_name;
 use crate::sys::v4l2::{Control, ControlKind, Device, FourCc, Offer, Rates};
 
 /// Every V4L2 device that is of use to the box.
@@ -137,7 +137,7 @@ fn control(control: &Control) -> ControlFound {
         ControlKind::Integer | ControlKind::Switch | ControlKind::Button | ControlKind::Bits => Vec::new(),
     };
     ControlFound {
-        name: name_of(&control.label),
+        name: control_name(&control.label),
         range: (control.least, control.most),
         default: control.default,
         value: control.value,

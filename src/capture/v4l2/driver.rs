@@ -13,6 +13,7 @@ use crate::base::Shutdown;
 use crate::base::backoff::Backoff;
 use crate::base::clock::MediaTime;
 use crate::capture::Config;
+use crate::media::{ControlRange, ControlValues};
 use crate::sys::v4l2::{Format, FourCc};
 
 /// First and longest delay before a camera is opened again. Two seconds, because it must be back on the screen three
@@ -61,6 +62,16 @@ pub trait Source {
         Ok(())
     }
 
+    /// Its controls.
+    fn controls(&self) -> Vec<ControlRange> {
+        Vec::new()
+    }
+
+    /// Sets its controls as far as it can; what could not be set, for people.
+    fn set_controls(&mut self, _values: &ControlValues) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Waits at most `wait` for a picture and hands it to `take`.
     ///
     /// # Errors
@@ -80,7 +91,7 @@ pub struct Captured<'a> {
 }
 
 /// Shows the camera of `world` in `show` until `shutdown` is cancelled or nobody looks any more. Opens it again as
-/// often as it must.
+/// often as it must. While it is off by order it is closed, so that its lamp says so, too.
 pub fn drive<W: World>(world: &mut W, show: &Show, config: &Config, shutdown: &Shutdown) {
     let mut backoff = Backoff::new(RETRY_FLOOR, RETRY_CEILING);
     let mut pictures = Pictures {
@@ -90,23 +101,31 @@ pub fn drive<W: World>(world: &mut W, show: &Show, config: &Config, shutdown: &S
         encoded: None,
     };
     while !shutdown.is_cancelled() {
+        let coverings = show.coverings();
+        if show.is_covered() {
+            show.rests(world.now());
+            world.wait(POLL);
+            continue;
+        }
         let began = world.now();
         let opened = world.open();
         let reason = match opened {
             Ok(mut source) => {
                 pictures.begin(source.format().fourcc, config);
-                match pictures.stream(world, &mut source, show, shutdown) {
+                match pictures.stream(world, &mut source, show, coverings, shutdown) {
                     Some(CameraError::Unfit { device, reason }) => {
                         tracing::warn!(camera = device, %reason, "its H.264 is not passed on");
                         world.avoid_h264();
                         continue;
                     }
                     Some(reason) => reason,
-                    None => return,
+                    None if shutdown.is_cancelled() || show.is_closed() => return,
+                    None => continue,
                 }
             }
             Err(reason) => reason,
         };
+        show.has_controls(None);
         show.away(reason, world.now());
         if world.now().since(began) >= STABLE_AFTER {
             backoff.reset();
@@ -190,18 +209,26 @@ impl Pictures {
         self.encoded = encoding.map(|encoding| Encoded::new(config.size, config.fps, encoding));
     }
 
-    /// Shows what `source` gives until it fails: why, or None when it was to stop.
+    /// Shows what `source` gives until it fails: why, or None when it was to stop, or was covered since
+    /// there were so many `coverings`.
     fn stream<W: World>(
         &mut self,
         world: &W,
         source: &mut W::Opened,
         show: &Show,
+        coverings: u64,
         shutdown: &Shutdown,
     ) -> Option<CameraError> {
         let (camera, format) = (source.camera().clone(), source.format().clone());
         let (good, patience) = (world.now(), FIRST_PICTURE);
         let mut course = Course { good, patience, damaged: 0, unseen: false, unfit: None };
-        while !shutdown.is_cancelled() && !course.unseen {
+        let mut known = 0;
+        show.has_controls(Some(source.controls()));
+        while !shutdown.is_cancelled() && !course.unseen && show.coverings() == coverings {
+            if let Some((number, values)) = show.wished_controls(known) {
+                known = number;
+                show.controls_set(number, source.set_controls(&values));
+            }
             let mut take = |captured: Captured| {
                 let now = world.now();
                 self.take(captured, &format, now, show, &camera, &mut course);

@@ -1,6 +1,6 @@
 //! Cameras by V4L2: which there are (`system`, `identity`), which of their formats is taken (`format`), what they are
 //! set to (`controls`), how their pictures become the box's (`convert`, `encoded`, `stamp`), and what is seen while there is none
-//! (`show`, `slate`). `driver` is their life.
+//! (`show`). `driver` is their life.
 //!
 //! The thread `camera` opens devices, waits for pictures, converts and shows them; it may hang in a driver, which
 //! nobody can end. The thread that called [`run`] shows the slate meanwhile, and stops without it.
@@ -14,7 +14,6 @@ mod error;
 mod format;
 mod identity;
 mod show;
-mod slate;
 mod stamp;
 mod system;
 

@@ -9,11 +9,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::error::CameraError;
-use super::slate::Slate;
 use super::stamp::APART;
 use crate::base::clock::MediaTime;
-use crate::capture::{Config, PictureOut};
-use crate::media::{AccessUnit, Layer, VideoFrame};
+use crate::capture::slate::Slate;
+use crate::capture::{CAMERA_OFF, Config, PictureOut};
+use crate::media::{AccessUnit, CameraControls, ControlRange, ControlValues, Layer, VideoFrame};
 
 /// From one slate to the next. A new reader's keyframe is at most this late, and five pictures a second that do not
 /// change cost next to nothing.
@@ -69,13 +69,17 @@ impl Show {
 
     /// A picture of the camera `name` came at `now`; it is silent after `stall`. False when nobody looks any more:
     /// the device's thread ends.
-    pub fn picture(&self, frame: VideoFrame, camera: &Camera, now: MediaTime) -> bool {
+    pub fn picture(&self, mut frame: VideoFrame, camera: &Camera, now: MediaTime) -> bool {
         let mut inner = self.lock();
         if inner.closed {
             return false;
         }
         self.runs(&mut inner, camera, now);
-        self.show(&mut inner, frame);
+        frame.captured = after(inner.last, frame.captured);
+        let captured = frame.captured;
+        if self.out.show(frame.into()) {
+            inner.last = Some(captured);
+        }
         true
     }
 
@@ -104,16 +108,58 @@ impl Show {
         }
         self.runs(&mut inner, camera, now);
         unit.pts = after(inner.last, unit.pts);
-        inner.last = Some(unit.pts);
-        self.out.stream.publish(&unit);
-        match frame {
-            Some(mut frame) => {
-                frame.captured = unit.pts;
-                self.out.show(frame.into());
+        let out = &self.out;
+        let shown = out.shutter.while_open(|| {
+            out.stream.publish(&unit);
+            match frame {
+                Some(mut frame) => {
+                    frame.captured = unit.pts;
+                    out.put(frame.into());
+                }
+                None => out.pulse.beat(),
             }
-            None => self.out.pulse.beat(),
+        });
+        if shown {
+            inner.last = Some(unit.pts);
         }
         true
+    }
+
+    /// Whether the camera is off by order.
+    pub fn is_covered(&self) -> bool {
+        self.out.shutter.is_closed()
+    }
+
+    /// How often it was put off; see [`crate::media::Shutter::closings`].
+    pub fn coverings(&self) -> u64 {
+        self.out.shutter.closings()
+    }
+
+    /// The camera is closed while it is off by order, at `now`; it starts anew afterwards.
+    pub fn rests(&self, now: MediaTime) {
+        let mut inner = self.lock();
+        if !inner.closed && !matches!(inner.state, State::Starting(_)) {
+            inner.state = State::Starting(now);
+            self.out.report.starting();
+        }
+    }
+
+    /// What there is to set; None: there is no camera.
+    pub fn has_controls(&self, controls: Option<Vec<ControlRange>>) {
+        if !self.lock().closed {
+            let there = controls.map(|controls| CameraControls::Of(controls.into()));
+            self.out.controls.tell(there.unwrap_or_default());
+        }
+    }
+
+    /// What its controls shall be, if that is another wish than the one `known`.
+    pub fn wished_controls(&self, known: u64) -> Option<(u64, ControlValues)> {
+        self.out.controls.news(known)
+    }
+
+    /// The wish `number` was set, but for `problems`.
+    pub fn controls_set(&self, number: u64, problems: Vec<String>) {
+        self.out.controls.done(number, problems);
     }
 
     /// Whether a reader of the stream asks for an IDR of the full picture.
@@ -148,6 +194,9 @@ impl Show {
         if inner.closed {
             return;
         }
+        if self.is_covered() {
+            return self.tick_locked(&mut inner, now);
+        }
         let silent = match &inner.state {
             State::Running { name, last, stall } => (now.since(*last) > *stall).then(|| name.clone()),
             _ => None,
@@ -161,6 +210,7 @@ impl Show {
 
     fn tick_locked(&self, inner: &mut Inner, now: MediaTime) {
         let text = match &inner.state {
+            _ if self.is_covered() => CAMERA_OFF.to_owned(),
             State::Running { .. } => return,
             State::Starting(since) if now.since(*since) < STARTING => return,
             State::Starting(_) => "the camera starts".to_owned(),
@@ -173,12 +223,17 @@ impl Show {
     fn show(&self, inner: &mut Inner, mut frame: VideoFrame) {
         frame.captured = after(inner.last, frame.captured);
         inner.last = Some(frame.captured);
-        self.out.show(frame.into());
+        self.out.put(frame.into());
     }
 
     /// A picture could not be shown; the one before stays.
     pub fn damaged(&self) {
         self.out.damaged.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Whether nobody looks any more.
+    pub fn is_closed(&self) -> bool {
+        self.lock().closed
     }
 
     /// Nothing is shown any more, whoever may still hang in a driver.

@@ -15,6 +15,7 @@ use super::identity::Identity;
 use super::show::{Camera, stall_after};
 use crate::base::clock::{self, MediaTime};
 use crate::capture::Config;
+use crate::media::{ControlRange, ControlValues};
 use crate::sys::v4l2::{Device, Format, FourCc, Stream, monotonic_nanos};
 
 /// How often it is looked whether a camera came or went.
@@ -238,6 +239,14 @@ impl Source for Running {
 
     fn force_keyframe(&mut self) -> io::Result<()> {
         self.stream.device().force_keyframe()
+    }
+
+    fn controls(&self) -> Vec<ControlRange> {
+        self.stream.device().controls().iter().map(controls::range_of).collect()
+    }
+
+    fn set_controls(&mut self, values: &ControlValues) -> Vec<String> {
+        controls::apply(self.stream.device(), &self.camera.name, values)
     }
 
     fn next(&mut self, wait: Duration, take: &mut dyn FnMut(Captured)) -> io::Result<()> {

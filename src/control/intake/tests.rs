@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::*;
 use crate::base::clock;
-use crate::control::{MicrophoneSet, RecordingSet, RecordingSource, RoomJoin};
+use crate::control::{CameraSet, MicrophoneSet, RecordingSet, RecordingSource, RoomJoin};
 
 /// How long a command is good.
 const EXPIRY: Duration = Duration::from_secs(10);
@@ -451,7 +451,7 @@ proptest! {
     })]
     #[test]
     fn whatever_happens_no_command_is_run_twice_and_no_asker_that_still_waits_is_left_alone(
-        steps in proptest::collection::vec(step(7), 0..120)
+        steps in proptest::collection::vec(step(8), 0..120)
     ) {
         let join = |room: &str| Command::RoomJoin(RoomJoin { room: room.into(), url: None, token: None });
         let commands = [
@@ -462,6 +462,7 @@ proptest! {
             join("b"),
             Command::RoomLeave,
             Command::MicrophoneSet(MicrophoneSet { muted: true }),
+            Command::CameraSet(CameraSet { on: Some(false), controls: None }),
         ];
         let mut world = World::new(&commands);
         for step in steps {

@@ -3,6 +3,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::control::RecordingSource;
 use crate::control::live::{LiveSource, LiveUrl, Output, StreamKey};
+use crate::media::ControlRange;
 
 const NEAR: bool = true;
 const FAR: bool = false;
@@ -22,6 +23,18 @@ fn record(on: bool, id: Option<&str>) -> Command {
 
 fn mute(muted: bool) -> Command {
     Command::MicrophoneSet(MicrophoneSet { muted })
+}
+
+fn camera(on: Option<bool>, controls: &[(&str, i64)]) -> Command {
+    let values: ControlValues = controls.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect();
+    Command::CameraSet(CameraSet { on, controls: Some(values).filter(|values| !values.is_empty()) })
+}
+
+/// A camera with brightness and a menu for exposure.
+fn controls() -> CameraControls {
+    let control = |name: &str, menu| ControlRange { name: name.to_owned(), range: (0, 255), menu };
+    let menu = vec![(1, "Manual Mode".to_owned()), (3, "Aperture Priority Mode".to_owned())];
+    CameraControls::Of([control("brightness", Vec::new()), control("exposure_auto", menu)].into())
 }
 
 /// Live to these hosts; to none of them: off. `None`: to those that are configured.
@@ -94,6 +107,57 @@ fn only_somebody_at_the_box_may_unmute_unless_allowed() {
     order(&mut queue, &mute(true), FAR, 4);
     assert_eq!(order(&mut queue, &mute(false), NEAR, 5), vec![(4, superseded())]);
     assert!(!queue.desired().muted);
+}
+
+#[test]
+fn anybody_puts_the_camera_off_and_only_somebody_at_the_box_on_unless_allowed() {
+    let mut queue = fresh();
+    assert!(order(&mut queue, &camera(Some(true), &[]), FAR, 1)[0].1.ok, "it is on");
+    assert!(order(&mut queue, &camera(Some(false), &[]), FAR, 2).is_empty());
+    let action = queue.start().unwrap();
+    assert!(matches!(&action.change, Change::Camera(camera) if camera.off));
+    queue.finish(action.ticket, &done());
+    assert!(order(&mut queue, &camera(Some(false), &[]), FAR, 3)[0].1.ok, "it is off");
+    queue.set_controls(controls());
+    for refused in [camera(Some(true), &[]), camera(Some(true), &[("brightness", 1)])] {
+        assert_eq!(order(&mut queue, &refused, FAR, 4)[0].1.code, Code::Unauthorized);
+    }
+    assert!(queue.desired().camera.off && queue.desired().camera.controls.is_empty());
+    assert!(order(&mut queue, &camera(Some(true), &[]), NEAR, 5).is_empty());
+    order(&mut queue, &camera(Some(false), &[]), NEAR, 6);
+    queue.set_policy(Policy { allow_remote_unmute: true, ..Policy::default() });
+    order(&mut queue, &camera(Some(true), &[]), FAR, 7);
+    assert!(!queue.desired().camera.off);
+}
+
+#[test]
+fn controls_that_the_camera_does_not_take_are_told_and_none_of_them_is_set() {
+    let mut queue = fresh();
+    let one = |queue: &mut RequestQueue<u32>, values: &[(&str, i64)]| {
+        order(queue, &camera(None, values), FAR, 1).pop().map(|(_, reply)| (reply.code, reply.message))
+    };
+    assert_eq!(one(&mut queue, &[("brightness", 1)]).unwrap().0, Code::DeviceMissing);
+    queue.set_controls(CameraControls::Unsupported);
+    assert_eq!(one(&mut queue, &[("brightness", 1)]).unwrap().0, Code::Unsupported);
+    queue.set_controls(controls());
+    let wrong = one(&mut queue, &[("brightness", 7), ("exposure_auto", 2), ("zoom", 1)]).unwrap();
+    assert_eq!(
+        wrong,
+        (
+            Code::BadRequest,
+            "controls: exposure_auto = 2 cannot be, it takes 1 (Manual Mode), 3 (Aperture Priority Mode); \
+             there is no zoom, the camera has brightness, exposure_auto"
+                .to_owned()
+        )
+    );
+    let (_, message) = one(&mut queue, &[("brightness", 256)]).unwrap();
+    assert_eq!(message, "controls: brightness = 256 cannot be, it takes 0 to 255");
+    assert!(queue.desired().camera.controls.is_empty());
+    // What is set stays beside what is set later.
+    assert_eq!(one(&mut queue, &[("brightness", 7)]), None);
+    assert_eq!(one(&mut queue, &[("exposure_auto", 3)]).unwrap().0, Code::Conflict, "answers the first");
+    let Change::Camera(wanted) = queue.start().unwrap().change else { panic!("another change") };
+    assert_eq!(wanted.controls, ControlValues::from([("brightness".into(), 7), ("exposure_auto".into(), 3)]));
 }
 
 #[test]
@@ -172,7 +236,9 @@ fn what_failed_stays_desired_and_the_same_order_tries_again_with_the_same_id() {
 fn after_a_restart_the_world_is_brought_to_what_was_stored() {
     let mut queue = fresh();
     let mut stored = Vec::new();
-    for command in [join("lobby"), record(true, Some("r1")), live(Some("a")), mute(true)] {
+    for command in
+        [join("lobby"), record(true, Some("r1")), live(Some("a")), camera(Some(false), &[]), mute(true)]
+    {
         if let Verdict::Accept(change) = queue.decide(&command, &origin(FAR), String::new) {
             stored.push((change.key(), change.value().to_string()));
             queue.accept(change, 0);
@@ -185,7 +251,7 @@ fn after_a_restart_the_world_is_brought_to_what_was_stored() {
     assert_eq!(&desired, queue.desired());
     let mut again = RequestQueue::<u32>::new(Policy::default(), desired);
     let actions: Vec<_> = std::iter::from_fn(|| again.start()).collect();
-    assert_eq!(actions.len(), 4);
+    assert_eq!(actions.len(), 5);
     assert!(Desired::default().restore("room", "{").is_err());
 }
 
@@ -204,9 +270,16 @@ fn step() -> impl Strategy<Value = Step> {
         Just(Command::RoomLeave),
         (any::<bool>(), proptest::option::of("[xy]")).prop_map(|(on, id)| record(on, id.as_deref())),
         any::<bool>().prop_map(mute),
+        any::<bool>().prop_map(|on| camera(Some(on), &[])),
         proptest::option::of("[ab]?").prop_map(|hosts| live(hosts.as_deref())),
     ];
-    let lane = prop_oneof![Just(Lane::Room), Just(Lane::Recording), Just(Lane::Live), Just(Lane::Microphone)];
+    let lane = prop_oneof![
+        Just(Lane::Room),
+        Just(Lane::Recording),
+        Just(Lane::Live),
+        Just(Lane::Camera),
+        Just(Lane::Microphone)
+    ];
     prop_oneof![
         4 => (command, any::<bool>()).prop_map(|(command, local)| Step::Order(command, local)),
         2 => Just(Step::Start),
@@ -238,7 +311,9 @@ proptest! {
                     given += 1;
                     let verdict = queue.decide(&command, &origin(local), || format!("id{given}"));
                     let unmutes = wanted.muted && matches!(verdict, Verdict::Accept(Change::Muted(false)));
-                    prop_assert!(local || !unmutes);
+                    let shows = wanted.camera.off
+                        && matches!(&verdict, Verdict::Accept(Change::Camera(camera)) if !camera.off);
+                    prop_assert!(local || !(unmutes || shows));
                     if let Verdict::Accept(change) = &verdict {
                         wanted.restore(change.key(), &change.value().to_string()).unwrap();
                     }

@@ -25,6 +25,8 @@ pub(super) struct Pictures {
 #[derive(Debug)]
 struct Encoded {
     at: Instant,
+    /// See [`LatestPicture::withdrawn`].
+    withdrawn: u64,
     jpeg: Bytes,
 }
 
@@ -36,19 +38,25 @@ impl Pictures {
     /// The JPEG of a picture that was the newest at most a second ago.
     pub(super) async fn jpeg(&self) -> Result<Bytes, Refusal> {
         let mut encoded = self.encoded.lock().await;
+        let none = || Refusal::not_ready("the camera shows no picture (its state says why)");
+        let withdrawn = self.latest.withdrawn();
         let Some(picture) = self.latest.get() else {
             *encoded = None;
-            return Err(Refusal::not_ready("the camera shows no picture (its state says why)"));
+            return Err(none());
         };
         let now = clock::now();
-        if let Some(fresh) = encoded.as_ref().filter(|encoded| now.duration_since(encoded.at) < LIFETIME) {
+        let fresh = |one: &&Encoded| now.duration_since(one.at) < LIFETIME && one.withdrawn == withdrawn;
+        if let Some(fresh) = encoded.as_ref().filter(fresh) {
             return Ok(fresh.jpeg.clone());
         }
         let jpeg = tokio::task::spawn_blocking(move || encode(&picture))
             .await
             .map_err(|_| Refusal::not_ready("the box is stopping"))?
             .map_err(|error| Refusal::internal(format!("encoding the picture: {error}")))?;
-        *encoded = Some(Encoded { at: now, jpeg: jpeg.clone() });
+        if self.latest.withdrawn() != withdrawn {
+            return Err(none());
+        }
+        *encoded = Some(Encoded { at: now, withdrawn, jpeg: jpeg.clone() });
         Ok(jpeg)
     }
 }
@@ -119,6 +127,11 @@ mod tests {
             encoded.at = encoded.at.checked_sub(LIFETIME).unwrap();
         }
         assert_ne!(pictures.jpeg().await.unwrap(), first);
+        let black = plain(16, 128, 128);
+        let kept = pictures.jpeg().await.unwrap();
+        latest.set(None);
+        latest.set(Some(black));
+        assert_ne!(pictures.jpeg().await.unwrap(), kept, "what was taken away is not shown again");
         latest.set(None);
         assert!(pictures.jpeg().await.is_err());
     }

@@ -1,14 +1,15 @@
-/** The state list, the record and the microphone button, and the notice for refusals. */
+/** The state list, the buttons for recording, microphone and camera, and the notice for refusals. */
 import { byId, element, setText } from "../shared/dom";
-import { icon } from "../shared/icons";
+import { type IconName, icon } from "../shared/icons";
 import { BoxError, command } from "./api";
-import type { Box } from "./state";
+import type { Box, DeviceState } from "./state";
 import { deviceWords, isLive, liveWords, onAirWords, recordingWords, roomWords, type Words } from "./words";
 
 /** One request at a time per control: `pending` keeps its button disabled. */
 export class Panel {
   private readonly record = byId<HTMLButtonElement>("record");
   private readonly microphone = byId<HTMLButtonElement>("microphone");
+  private readonly camera = byId<HTMLButtonElement>("camera");
   private readonly notice = byId("notice");
   private readonly pending = new Set<string>();
   private lastConnected = Date.now();
@@ -21,6 +22,9 @@ export class Panel {
     this.microphone.addEventListener("click", () => {
       const muted = this.box.state?.microphone?.muted !== true;
       void this.run("microphone.set", { muted });
+    });
+    this.camera.addEventListener("click", () => {
+      void this.run("camera.set", { on: isOffByOrder(this.box.state?.camera) });
     });
     byId("notice-close").addEventListener("click", () => this.say(""));
   }
@@ -77,10 +81,12 @@ export class Panel {
     byId("picture-live").hidden = !isLive(state);
     const name = this.box.info?.name;
     if (name !== undefined) document.title = onAir ? `● ${onAir}: ${name}` : name;
-    this.renderButtons(state.recording?.on === true, state.microphone?.muted === true);
+    this.renderRecord(state.recording?.on === true);
+    this.renderMicrophone(state.microphone?.muted === true);
+    this.renderCamera(isOffByOrder(state.camera));
   }
 
-  private renderButtons(recording: boolean, muted: boolean): void {
+  private renderRecord(recording: boolean): void {
     const { connected } = this.box;
     const recordBusy = this.pending.has("recording.set");
     this.record.disabled = !connected || recordBusy;
@@ -89,17 +95,34 @@ export class Panel {
     const label = recording ? "Stop recording" : "Start recording";
     setText(byId("record-label"), recordBusy ? (recording ? "Stopping…" : "Starting…") : label);
     byId("picture-recording").hidden = !recording;
-    this.microphone.disabled = !connected || this.pending.has("microphone.set");
+  }
+
+  private renderMicrophone(muted: boolean): void {
+    this.microphone.disabled = !this.box.connected || this.pending.has("microphone.set");
     this.microphone.setAttribute("aria-pressed", String(muted));
     this.microphone.dataset.state = muted ? "muted" : "on";
     setText(byId("microphone-label"), muted ? "Unmute microphone" : "Mute microphone");
-    const wanted = muted ? "microphone-off" : "microphone";
-    const holder = byId("microphone-icon");
-    if (holder.dataset.icon !== wanted) {
-      holder.dataset.icon = wanted;
-      holder.replaceChildren(icon(wanted));
-    }
+    showIcon("microphone-icon", muted ? "microphone-off" : "microphone");
   }
+
+  private renderCamera(off: boolean): void {
+    this.camera.disabled = !this.box.connected || this.pending.has("camera.set");
+    this.camera.setAttribute("aria-pressed", String(off));
+    this.camera.dataset.state = off ? "off" : "on";
+    setText(byId("camera-label"), off ? "Turn camera on" : "Turn camera off");
+    showIcon("camera-icon", off ? "camera-off" : "camera");
+  }
+}
+
+function isOffByOrder(camera: DeviceState | undefined): boolean {
+  return camera?.status === "off" && camera.reason === "by order";
+}
+
+function showIcon(id: string, wanted: IconName): void {
+  const holder = byId(id);
+  if (holder.dataset.icon === wanted) return;
+  holder.dataset.icon = wanted;
+  holder.replaceChildren(icon(wanted));
 }
 
 /** Puts words into a row of the list; `data-state` carries the box's own term. */

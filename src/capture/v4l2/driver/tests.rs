@@ -7,7 +7,9 @@ use super::*;
 use crate::base::units::Size;
 use crate::capture::PictureOut;
 use crate::capture::v4l2::show::{SLATE_EVERY, stall_after};
-use crate::media::{DeviceStatus, FrameReader, Received, VideoFrame};
+use crate::media::{
+    AccessUnit, CameraControls, DeviceStatus, FrameReader, Layer, Received, TrackId, VideoFrame, Wants,
+};
 use crate::sys::v4l2::{FourCc, PlaneFormat};
 
 const SIZE: Size = Size::new(160, 90);
@@ -49,6 +51,12 @@ struct Clock {
     shown: RefCell<Shown>,
     reasons: RefCell<Vec<String>>,
     out: PictureOut,
+    /// What is ordered at a time.
+    order: fn(u64, &PictureOut),
+    /// When the camera was read.
+    read: RefCell<Vec<u64>>,
+    /// What its controls were set to, and when.
+    set: RefCell<Vec<(u64, ControlValues)>>,
 }
 
 impl Clock {
@@ -59,6 +67,7 @@ impl Clock {
     fn advance(&self, by: u64) {
         for _ in 0..by {
             self.now.set(self.now.get() + 1);
+            (self.order)(self.now.get(), &self.out);
             if self.now.get().is_multiple_of(SLATE_EVERY.as_millis() as u64) {
                 self.note();
                 self.show.tick(self.media());
@@ -155,7 +164,17 @@ impl Source for Running {
         &self.format
     }
 
+    fn controls(&self) -> Vec<ControlRange> {
+        vec![ControlRange { name: "brightness".to_owned(), range: (0, 255), menu: Vec::new() }]
+    }
+
+    fn set_controls(&mut self, values: &ControlValues) -> Vec<String> {
+        self.clock.set.borrow_mut().push((self.clock.now.get(), values.clone()));
+        Vec::new()
+    }
+
     fn next(&mut self, wait: Duration, take: &mut dyn FnMut(Captured)) -> io::Result<()> {
+        self.clock.read.borrow_mut().push(self.clock.now.get());
         let wait = wait.as_millis() as u64;
         self.clock.advance(FRAME.min(wait));
         let data = [LUMA, 128, LUMA, 128].repeat(80 * 90);
@@ -188,10 +207,17 @@ struct Seen {
     reasons: Vec<String>,
     damaged: u64,
     status: DeviceStatus,
+    read: Vec<u64>,
+    set: Vec<(u64, ControlValues)>,
 }
 
 /// Runs a camera for `seconds` of simulated time.
-fn run_aged(seconds: u64, is: fn(u64) -> Is, age: fn(u64) -> Option<i64>) -> Seen {
+fn run_ordered(
+    seconds: u64,
+    is: fn(u64) -> Is,
+    age: fn(u64) -> Option<i64>,
+    order: fn(u64, &PictureOut),
+) -> Seen {
     let config = Config { size: SIZE, ..Config::default() };
     let (out, stop) = (PictureOut::default(), Shutdown::new());
     let show = Arc::new(Show::new(&config, &out, MediaTime::ZERO));
@@ -204,6 +230,9 @@ fn run_aged(seconds: u64, is: fn(u64) -> Is, age: fn(u64) -> Option<i64>) -> See
         shown: RefCell::default(),
         reasons: RefCell::default(),
         out: out.clone(),
+        order,
+        read: RefCell::default(),
+        set: RefCell::default(),
     });
     let mut world = Simulated { clock: clock.clone(), is, age, nodes: is(0) != Is::Gone };
     drive(&mut world, &show, &config, &stop);
@@ -211,7 +240,12 @@ fn run_aged(seconds: u64, is: fn(u64) -> Is, age: fn(u64) -> Option<i64>) -> See
     let (shown, reasons) = (clock.shown.borrow().clone(), clock.reasons.borrow().clone());
     assert!(shown.windows(2).all(|pair| pair[0].0 < pair[1].0), "PTS grow: {shown:?}");
     let status = out.report.subscribe().borrow().status;
-    Seen { shown, reasons, damaged: out.damaged.load(Ordering::Relaxed), status }
+    let (read, set) = (clock.read.borrow().clone(), clock.set.borrow().clone());
+    Seen { shown, reasons, damaged: out.damaged.load(Ordering::Relaxed), status, read, set }
+}
+
+fn run_aged(seconds: u64, is: fn(u64) -> Is, age: fn(u64) -> Option<i64>) -> Seen {
+    run_ordered(seconds, is, age, |_, _| {})
 }
 
 fn run(seconds: u64, is: fn(u64) -> Is) -> Seen {
@@ -311,6 +345,76 @@ fn timestamps_that_are_zero_or_jump_do_not_disturb_the_pts() {
         assert!(first < 2_000 && seen.gap(first, 20_000) <= 1_100, "{:?}", seen.shown);
         assert!(seen.shown.len() > 500 && seen.reasons.is_empty());
     }
+}
+
+#[test]
+fn a_camera_that_is_off_by_order_is_closed_and_nothing_of_it_is_seen_until_it_is_on() {
+    let order = |at: u64, out: &PictureOut| match at {
+        5_000 => out.cover(),
+        10_000 => out.shutter.set(false),
+        // Off and on again before anybody could look.
+        15_000 => {
+            out.cover();
+            out.shutter.set(false);
+        }
+        _ => {}
+    };
+    let good = |at: u64| if (7_000..8_000).contains(&at) { Is::Hung } else { Is::Good };
+    let seen = run_ordered(20, good, |_| Some(2_000_000), order);
+    let off = |at: &u64| (5_001..10_000).contains(at);
+    assert!(seen.shown.iter().filter(|(at, _)| off(at)).all(|(_, picture)| !picture), "{:?}", seen.shown);
+    assert!(seen.first(false, 5_000) <= 5_200 && seen.gap(5_000, 10_000) <= 200);
+    assert!(!seen.read.iter().any(|at| off(at) && *at > 5_250), "read while it is off");
+    assert!(seen.first(true, 10_000) <= 11_000 && seen.status == DeviceStatus::Running);
+    let opened_again = seen.read.windows(2).any(|pair| pair[0] >= 14_900 && pair[1] - pair[0] >= 300);
+    assert!(opened_again && seen.first(true, 15_100) < 16_000);
+    assert!(seen.reasons.is_empty(), "{:?}", seen.reasons);
+}
+
+#[test]
+fn controls_that_are_wished_for_are_set_at_once_and_again_whenever_the_camera_is_opened() {
+    let order = |at: u64, out: &PictureOut| {
+        if at == 5_000 {
+            assert!(matches!(out.controls.there(), CameraControls::Of(_)));
+            out.controls.wish(&ControlValues::from([("brightness".to_owned(), 9)]));
+        }
+        if at == 8_500 {
+            assert_eq!(out.controls.there(), CameraControls::Missing);
+        }
+    };
+    let away = |at: u64| if (7_000..9_000).contains(&at) { Is::Gone } else { Is::Good };
+    let seen = run_ordered(15, away, |_| Some(2_000_000), order);
+    let [(first, values), (second, again)] = &seen.set[..] else { panic!("{:?}", seen.set) };
+    assert!((5_000..5_100).contains(first) && (9_000..12_000).contains(second), "{:?}", seen.set);
+    assert_eq!((values, values["brightness"]), (again, 9));
+}
+
+#[test]
+fn a_unit_that_the_camera_encoded_does_not_leave_the_box_while_it_is_off() {
+    let (config, out) = (Config { size: SIZE, ..Config::default() }, PictureOut::default());
+    let show = Show::new(&config, &out, MediaTime::ZERO);
+    let camera = Camera { name: "own".to_owned(), format: String::new(), stall: Duration::from_secs(1) };
+    let mut frames = out.frames.subscribe(8);
+    let mut reader = out.stream.subscribe("test", Wants { video: [false, false, true], ..Wants::NOTHING });
+    let unit = |ms| AccessUnit {
+        track: TrackId::Video(Layer::Full),
+        pts: MediaTime::from_millis(ms),
+        duration: Duration::from_millis(33),
+        keyframe: true,
+        data: vec![1, 2, 3].into(),
+        audio_level: 127,
+    };
+    let raw = |ms| Some(VideoFrame::black(SIZE, MediaTime::from_millis(ms)));
+    let now = MediaTime::from_millis(1);
+    assert!(show.unit(unit(1), raw(1), &camera, now));
+    assert!(reader.try_recv().is_some() && matches!(frames.recv(Duration::ZERO), Received::Frame(_)));
+    out.cover();
+    assert!(out.latest.get().is_none(), "the page's still picture is gone with it");
+    assert!(show.unit(unit(40), raw(40), &camera, now));
+    assert!(reader.try_recv().is_none() && matches!(frames.recv(Duration::ZERO), Received::Nothing));
+    show.tick(MediaTime::from_millis(200));
+    let Received::Frame(slate) = frames.recv(Duration::ZERO) else { panic!("no slate") };
+    assert!(!slate.encoded, "encoded here");
 }
 
 #[test]
