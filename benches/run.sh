@@ -16,6 +16,8 @@ for film in "$ROOMD_TEST_FILM" "$camera"; do
   ROOMD_TEST_FILM=$film cargo bench --locked --bench spine
 done
 cargo bench --locked --bench spine -- voice
+echo "== the fleet's protocol"
+cargo bench --locked --bench fleet
 echo "== forwarding, against livekit-server"
 ROOMD_TEST_LIVEKIT_SERVER=${ROOMD_TEST_LIVEKIT_SERVER:-$parts/livekit-server-1.13.5} cargo bench --locked --bench sfu
 for source in test "file:$camera" "file:$ROOMD_TEST_FILM"; do

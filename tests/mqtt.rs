@@ -404,3 +404,86 @@ async fn a_token_that_is_renewed_lets_the_box_in_without_a_restart() {
     assert_eq!(testbox.status.borrow().reason, None);
     testbox.stop().await;
 }
+
+#[tokio::test]
+async fn by_the_sample_configuration_a_box_with_its_certificate_obeys_operators_and_nobody_else() {
+    let authority = support::Authority::new();
+    let (broker, people) = Broker::by_the_sample(&authority).await;
+    let testbox = TestBox::with(&broker, |config| authority.grant(&mut config.access)).await;
+    assert_eq!(testbox.status.borrow().reason, None, "every subscription is granted");
+    let order = |user: &'static str, box_id: &str| {
+        let (topic, reply) =
+            (format!("roomd/v1/default/d/{box_id}/cmd/ping"), format!("roomd/v1/default/c/{user}/reply"));
+        let args =
+            ["-D", "publish", "message-expiry-interval", "9", "-D", "publish", "correlation-data", "1"];
+        let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
+        let args = [
+            args,
+            vec!["-t".into(), topic, "-e".into(), reply, "-m".into(), "{}".into(), "-W".into(), "3".into()],
+        ];
+        let broker = &broker;
+        async move {
+            let args = args.concat();
+            let args: Vec<&str> = args.iter().map(String::as_str).collect();
+            broker.client_as(user, people, "mosquitto_rr", &args).await
+        }
+    };
+    let (exit, said) = order("operator", "box1").await;
+    assert!(exit == 0 && said.contains("\"ok\":true"), "{exit} {said}");
+    let (exit, said) = order("viewer", "box1").await;
+    assert!(exit != 0 && !said.contains("\"ok\":true"), "{exit} {said}");
+    let (exit, said) = order("stranger", "box1").await;
+    assert!(exit != 0, "{exit} {said}");
+    assert_eq!(testbox.ran().len(), 1, "the operator's");
+    let all = ["-t", "roomd/v1/default/d/box1/+", "-C", "3", "-W", "5"];
+    let (_, seen) = broker.client_as("viewer", people, "mosquitto_sub", &all).await;
+    assert!(seen.contains("online") && seen.contains("camera"), "the box may write its documents: {seen}");
+    testbox.stop().await;
+}
+
+#[tokio::test]
+async fn a_subscription_that_the_broker_refuses_is_told() {
+    let testbox = TestBox::offline_at(support::refusing_server().await, |_| {}).await;
+    testbox
+        .until(|status| {
+            status.reason.as_ref().is_some_and(|reason| reason.contains("refuses our subscription"))
+        })
+        .await;
+    testbox.stop().await;
+}
+
+#[tokio::test]
+async fn a_token_that_is_renewed_while_the_box_is_online_is_connected_with_before_the_old_one_ends() {
+    let broker = Broker::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let jwt = dir.path().join("jwt");
+    std::fs::write(&jwt, "token-1\n").unwrap();
+    let testbox = TestBox::with(&broker, |config| {
+        config.access.jwt_file = Some(jwt.clone());
+        config.token_look = Duration::from_millis(50);
+    })
+    .await;
+    // The same token, written anew, is no new token; trouble with the file is none of the connection.
+    std::fs::write(&jwt, "token-1\nand more\n").unwrap();
+    std::fs::remove_file(&jwt).unwrap();
+    assert_eq!(testbox.control.submit(Command::Ping, support::at_the_box()).await.code, Code::Ok);
+    assert_eq!(testbox.status.borrow().connections, 1);
+    std::fs::write(&jwt, "token-2\n").unwrap();
+    testbox.until(|status| status.connections == 2).await;
+    assert_eq!(testbox.status.borrow().attempts, 2, "at once, and at the first attempt");
+    testbox.stop().await;
+}
+
+#[tokio::test]
+async fn a_broker_that_falls_silent_is_noticed_after_two_keep_alives_and_the_box_connects_anew() {
+    let broker = Broker::start().await;
+    let testbox = TestBox::with(&broker, |config| config.keep_alive_s = 1).await;
+    broker.freeze().await;
+    testbox.until(|status| status.reason.as_ref().is_some_and(|r| r.contains("stopped answering"))).await;
+    broker.thaw().await;
+    testbox.until(|status| status.connections == 2).await;
+    testbox.stop().await;
+    // What the box does outside of tests.
+    let usual = roomd::mqtt::Config::new(Default::default(), "f", "b", "boot");
+    assert!(2 * usual.keep_alive_s <= 45);
+}

@@ -188,6 +188,8 @@ sections! {
         key_file: String,
         /// Who may command; empty: whoever the broker lets through.
         issuers: Vec<String>,
+        /// Longest delay of the first attempt after a connection was lost, in seconds: 1 to 600.
+        reconnect_spread_s: u32,
         /// Whether plain topics for home automation are taken.
         home_assistant: bool,
     }
@@ -392,6 +394,7 @@ impl Mqtt {
             cert_file,
             key_file,
             issuers: Some(settings.issuers.clone()),
+            reconnect_spread_s: Some(settings.reconnect_spread_s),
             home_assistant: Some(settings.home_assistant),
         }
     }

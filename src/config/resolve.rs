@@ -287,6 +287,7 @@ fn mqtt(reader: &mut Reader, credentials: Option<&Path>) -> Option<MqttSettings>
         ca_file: reader.path("mqtt", "ca_file"),
         client_cert: both(reader, "mqtt", cert, key),
         issuers: reader.list("mqtt", "issuers").unwrap_or_default(),
+        reconnect_spread_s: reader.number("mqtt", "reconnect_spread_s", 1..=600, 20) as u32,
         home_assistant: reader.flag("mqtt", "home_assistant", false),
     };
     (!settings.url.is_empty()).then_some(settings)

@@ -181,6 +181,8 @@ pub struct MqttSettings {
     pub client_cert: Option<(PathBuf, PathBuf)>,
     /// Who may command; empty: whoever the broker lets through.
     pub issuers: Vec<String>,
+    /// Longest delay of the first attempt after a connection was lost, in seconds: 1 to 600.
+    pub reconnect_spread_s: u32,
     /// Whether Home Assistant is told of the box, and `set/*` taken.
     pub home_assistant: bool,
 }

@@ -22,6 +22,14 @@ pub enum Command {
     LiveSet(LiveSet),
     /// `microphone.set`.
     MicrophoneSet(MicrophoneSet),
+    /// `layout.set {…}`: how a room is composed.
+    LayoutSet,
+    /// `snapshot {}`: a picture of the camera under a URL.
+    Snapshot,
+    /// `identify {}`: the box gives a sign, to be told from others.
+    Identify,
+    /// `restart {}`: everything is ended in order, and the process is started again by its service manager.
+    Restart,
 }
 
 /// Parameters of `room.join`. Its `Debug` does not show the token.
@@ -101,8 +109,19 @@ pub enum CommandError {
 
 impl Command {
     /// Every name that [`Command::parse`] knows.
-    pub const NAMES: [&'static str; 7] =
-        ["ping", "room.join", "room.leave", "room.end", "recording.set", "live.set", "microphone.set"];
+    pub const NAMES: [&'static str; 11] = [
+        "ping",
+        "room.join",
+        "room.leave",
+        "room.end",
+        "recording.set",
+        "live.set",
+        "microphone.set",
+        "layout.set",
+        "snapshot",
+        "identify",
+        "restart",
+    ];
 
     /// The contract's name of this command.
     pub fn name(&self) -> &'static str {
@@ -114,12 +133,16 @@ impl Command {
             Command::RecordingSet(_) => "recording.set",
             Command::LiveSet(_) => "live.set",
             Command::MicrophoneSet(_) => "microphone.set",
+            Command::LayoutSet => "layout.set",
+            Command::Snapshot => "snapshot",
+            Command::Identify => "identify",
+            Command::Restart => "restart",
         }
     }
 
     /// Running it again cannot be seen, so it need not be remembered.
     pub fn changes_nothing(&self) -> bool {
-        matches!(self, Command::Ping)
+        matches!(self, Command::Ping | Command::LayoutSet | Command::Snapshot)
     }
 
     /// Reads a command from its name and its parameters as JSON; an empty payload is `{}`.
@@ -138,6 +161,10 @@ impl Command {
             }
             "live.set" => live(json).map(Command::LiveSet),
             "microphone.set" => parameters("microphone.set", json).map(Command::MicrophoneSet),
+            "layout.set" => parameters::<Anything>("layout.set", json).map(|_| Command::LayoutSet),
+            "snapshot" => parameters::<Nothing>("snapshot", json).map(|_| Command::Snapshot),
+            "identify" => parameters::<Nothing>("identify", json).map(|_| Command::Identify),
+            "restart" => parameters::<Nothing>("restart", json).map(|_| Command::Restart),
             _ => Err(CommandError::UnknownName { name: name.chars().take(64).collect() }),
         }
     }
@@ -147,6 +174,9 @@ impl Command {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Nothing {}
+
+/// Any object.
+type Anything = serde_json::Map<String, serde_json::Value>;
 
 fn parameters<'a, T: Deserialize<'a>>(name: &'static str, json: &'a [u8]) -> Result<T, CommandError> {
     serde_json::from_slice(json).map_err(|error| bad(name, error.to_string()))
@@ -249,6 +279,8 @@ mod tests {
             ("live.set", r#"{"on":true,"outputs":[{"url":"http://a/b","streamKey":"k"}]}"#, "rtmps://"),
             ("live.set", r#"{"on":true,"outputs":[{"url":"rtmp://a/b"}]}"#, "streamKey"),
             ("live.set", r#"{"on":true,"outputs":[{"url":"rtmp://a/b","streamKey":""}]}"#, "one line"),
+            ("restart", r#"{"now":true}"#, "now"),
+            ("layout.set", "7", "map"),
             ("dance", "{}", "ping"),
         ] {
             let error = Command::parse(name, json.as_bytes()).unwrap_err().to_string();

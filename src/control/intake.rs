@@ -15,13 +15,16 @@
 use std::time::Instant;
 
 use super::dedupe::{Duplicates, Identity, Key, Remembered, Seen};
-use super::queue::{ASKERS_PER_ACTION, Action, Change, Lane, Policy, RequestQueue, Verdict};
+use super::queue::{ASKERS_PER_ACTION, Action, Change, Deed, Lane, Policy, RequestQueue, Verdict};
 use super::rate::{BURST, RATE, RateLimits};
 use super::{Code, Command, Desired, Origin, Reply};
 
 /// Who waits for an outcome.
-#[derive(Debug)]
-enum Asker<T> {
+#[derive(Debug, PartialEq)]
+pub struct Asker<T>(Who<T>);
+
+#[derive(Debug, PartialEq)]
+enum Who<T> {
     /// One that is known by nothing (control socket, page).
     Direct(T),
     /// Everyone who asked for the command of this key.
@@ -42,12 +45,25 @@ pub struct Answer<T> {
 /// What the intake says to an order.
 #[derive(Debug)]
 pub enum Taken<T> {
-    /// This.
-    Answer(Answer<T>),
-    /// Its outcome is on its way.
-    Wait,
+    /// This, at once. Neither: its outcome is on its way.
+    Now(Outcome<T>),
     /// To be written before anything is done.
     Keep(Box<Pending<T>>),
+}
+
+/// What comes of an order.
+#[derive(Debug)]
+pub struct Outcome<T> {
+    /// To be said.
+    pub answers: Vec<Answer<T>>,
+    /// To be done; its outcome goes to [`Intake::acted`], if somebody waits for it.
+    pub deed: Option<(Deed, Option<Asker<T>>)>,
+}
+
+impl<T> From<Vec<Answer<T>>> for Outcome<T> {
+    fn from(answers: Vec<Answer<T>>) -> Self {
+        Outcome { answers, deed: None }
+    }
 }
 
 /// An order that is taken on as soon as it is written.
@@ -83,7 +99,7 @@ impl<T> Pending<T> {
     pub fn wish(&self, desired: &Desired) -> Option<(&'static str, String)> {
         let key = match &self.verdict {
             // That everybody was put out cannot be told from the wish.
-            Verdict::Accept(Change::RoomEnd) | Verdict::Answer(_) => return None,
+            Verdict::Accept(Change::RoomEnd) | Verdict::Answer(_) | Verdict::Do(_) => return None,
             Verdict::Accept(change) => return Some((change.key(), change.value().to_string())),
             Verdict::Attach(lane) => lane.key(),
         };
@@ -91,9 +107,11 @@ impl<T> Pending<T> {
     }
 
     /// The reply to write, if it is known already.
-    pub fn reply(&self) -> Option<&Reply> {
+    pub fn reply(&self) -> Option<Reply> {
         match &self.verdict {
-            Verdict::Answer(reply) => Some(reply),
+            Verdict::Answer(reply) => Some(reply.clone()),
+            // The process that restarts cannot say so afterwards, and must not restart again.
+            Verdict::Do(Deed::Restart) => Some(restarting()),
             _ => None,
         }
     }
@@ -136,7 +154,7 @@ impl<T> Intake<T> {
             (self.desired().value(&key) == wish).then(|| Lane::of_key(&key)).flatten()
         });
         let unknown = |message: &str| Reply::refused(Code::Unknown, message);
-        let asker = Asker::Of(command.key);
+        let asker = Asker(Who::Of(command.key));
         let (asker, reply) = match lane {
             None => (asker, unknown("the box died before it could answer, and cannot tell what came of it")),
             Some(lane) if self.queue.busy(lane) => {
@@ -182,14 +200,14 @@ impl<T> Intake<T> {
         {
             // Not remembered: asked again it may find room.
             let message = format!("{ASKERS_PER_ACTION} wait for the same already");
-            return Taken::Answer(say(asker, Reply::refused(Code::Busy, message)));
+            return Taken::Now(vec![say(asker, Reply::refused(Code::Busy, message))].into());
         }
         let forgotten = self.duplicates.take_forgotten();
         let pending = Pending { name: command.name(), identity, verdict, asker, forgotten };
         if pending.identity.is_some() || pending.change().is_some() {
             return Taken::Keep(Box::new(pending));
         }
-        self.kept(pending).pop().map_or(Taken::Wait, Taken::Answer)
+        Taken::Now(self.kept(pending))
     }
 
     /// Whether a command from afar is to be judged at all: its identity, if it must be remembered, and its asker.
@@ -200,7 +218,7 @@ impl<T> Intake<T> {
         asker: T,
         now: Instant,
     ) -> Result<(Option<Identity>, T), Box<Taken<T>>> {
-        let answer = |asker, reply| Err(Box::new(Taken::Answer(say(asker, reply))));
+        let answer = |asker, reply| Err(Box::new(Taken::Now(vec![say(asker, reply)].into())));
         let refuse =
             |asker, code, message: &str| answer(asker, Reply::refused(code, format!("{message}; not run")));
         let remembered = !command.changes_nothing();
@@ -208,7 +226,7 @@ impl<T> Intake<T> {
             false => asker,
             true => match self.duplicates.seen(&identity, asker, now) {
                 Seen::New(asker) => asker,
-                Seen::Running => return Err(Box::new(Taken::Wait)),
+                Seen::Running => return Err(Box::new(Taken::Now(Vec::new().into()))),
                 Seen::Answered(asker, reply) => return answer(asker, reply),
                 Seen::Crowded(asker) => {
                     let reply = Reply::refused(Code::Busy, "enough wait for its reply already");
@@ -232,25 +250,30 @@ impl<T> Intake<T> {
     }
 
     /// What was pending is written: it is taken on.
-    pub fn kept(&mut self, pending: Pending<T>) -> Vec<Answer<T>> {
+    pub fn kept(&mut self, pending: Pending<T>) -> Outcome<T> {
         let Pending { identity, verdict, asker, .. } = pending;
         let asker = match identity {
-            None => Asker::Direct(asker),
+            None => Asker(Who::Direct(asker)),
             Some(identity) => {
                 self.duplicates.begin(&identity, asker);
-                Asker::Of(identity.key)
+                Asker(Who::Of(identity.key))
             }
         };
         match verdict {
             // Written together with the row.
-            Verdict::Answer(reply) => vec![Answer { write: None, ..self.resolve(asker, reply) }],
+            Verdict::Answer(reply) => vec![Answer { write: None, ..self.resolve(asker, reply) }].into(),
+            Verdict::Do(Deed::Restart) => {
+                let answers = vec![Answer { write: None, ..self.resolve(asker, restarting()) }];
+                Outcome { answers, deed: Some((Deed::Restart, None)) }
+            }
+            Verdict::Do(deed) => Outcome { answers: Vec::new(), deed: Some((deed, Some(asker))) },
             Verdict::Attach(lane) => {
                 let refused = self.queue.attach(lane, asker);
-                self.resolve_all(refused)
+                self.resolve_all(refused).into()
             }
             Verdict::Accept(change) => {
                 let superseded = self.queue.accept(change, asker);
-                self.resolve_all(superseded)
+                self.resolve_all(superseded).into()
             }
         }
     }
@@ -272,6 +295,11 @@ impl<T> Intake<T> {
         self.resolve_all(answers)
     }
 
+    /// A deed has come to its end with `reply`.
+    pub fn acted(&mut self, asker: Asker<T>, reply: Reply) -> Answer<T> {
+        self.resolve(asker, reply)
+    }
+
     /// See [`RequestQueue::unsettle`].
     pub fn unsettle(&mut self, lane: Lane) {
         self.queue.unsettle(lane);
@@ -280,9 +308,9 @@ impl<T> Intake<T> {
     /// Everyone who still waits, told `reply`; for the end of the process. Their commands' rows stay without a
     /// reply: the next run knows better.
     pub fn drain(&mut self, reply: &Reply) -> Vec<Answer<T>> {
-        let answers = self.queue.drain(reply).into_iter().map(|(asker, reply)| match asker {
-            Asker::Direct(asker) => say(asker, reply),
-            Asker::Of(key) => Answer { askers: self.duplicates.dismiss(&key), reply, write: None },
+        let answers = self.queue.drain(reply).into_iter().map(|(asker, reply)| match asker.0 {
+            Who::Direct(asker) => say(asker, reply),
+            Who::Of(key) => Answer { askers: self.duplicates.dismiss(&key), reply, write: None },
         });
         answers.collect()
     }
@@ -293,9 +321,9 @@ impl<T> Intake<T> {
     }
 
     fn resolve(&mut self, asker: Asker<T>, reply: Reply) -> Answer<T> {
-        match asker {
-            Asker::Direct(asker) => say(asker, reply),
-            Asker::Of(key) => {
+        match asker.0 {
+            Who::Direct(asker) => say(asker, reply),
+            Who::Of(key) => {
                 let askers = self.duplicates.answered(&key, &reply);
                 Answer { askers, reply, write: Some(key) }
             }
@@ -305,6 +333,11 @@ impl<T> Intake<T> {
     fn resolve_all(&mut self, answers: impl IntoIterator<Item = (Asker<T>, Reply)>) -> Vec<Answer<T>> {
         answers.into_iter().map(|(asker, reply)| self.resolve(asker, reply)).collect()
     }
+}
+
+fn restarting() -> Reply {
+    let message = "restarting: the process ends in order, and its service manager starts it again";
+    Reply::ok(message, serde_json::Value::Null)
 }
 
 /// To somebody for whom no row has to be written.

@@ -117,6 +117,19 @@ pub enum Verdict {
     Attach(Lane),
     /// To be done: persist it, then hand it to [`RequestQueue::accept`].
     Accept(Change),
+    /// To be done beside the lanes.
+    Do(Deed),
+}
+
+/// Something that is done once and leaves nothing desired behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deed {
+    /// A picture of the camera is put under a URL.
+    Snapshot,
+    /// The box gives a sign.
+    Identify,
+    /// The process ends in order.
+    Restart,
 }
 
 /// Something to do now.
@@ -171,6 +184,13 @@ impl<T> RequestQueue<T> {
             Command::RoomEnd => self.end(),
             Command::RecordingSet(set) => self.recording(set, new_id),
             Command::LiveSet(set) => self.live(set),
+            Command::LayoutSet => {
+                let message = "layout.set is about composed rooms, which this version does not make";
+                Verdict::Answer(Reply::refused(Code::Unsupported, message))
+            }
+            Command::Snapshot => Verdict::Do(Deed::Snapshot),
+            Command::Identify => Verdict::Do(Deed::Identify),
+            Command::Restart => Verdict::Do(Deed::Restart),
             Command::MicrophoneSet(set) => self.microphone(*set == MicrophoneSet { muted: true }, origin),
         }
     }

@@ -27,6 +27,9 @@ pub struct State {
     pub speaker: Speaker,
     /// Version of the fleet's desired configuration in force; 0: none.
     pub config_version: u64,
+    /// The box is giving a sign, because somebody wants to see which one it is.
+    #[serde(default)]
+    pub identifying: bool,
 }
 
 /// The room the box is in, or on the way to.

@@ -158,6 +158,12 @@ pub enum Order {
     },
     /// Show what the box is: versions, hardware, addresses, commands
     Info,
+    /// Have the box give a sign: its page shows it, its speaker beeps
+    Identify,
+    /// Take a picture of the camera; prints where it can be fetched for 10 minutes
+    Snapshot,
+    /// Have the box end everything in order and start again
+    Restart,
     /// Print a link that opens the box's page as administrator, once, within 10 minutes
     AdminLink,
     /// Print a link that lets a guest into a room
@@ -238,6 +244,9 @@ impl Order {
                 ("room.join", params)
             }
             Order::Leave => ("room.leave", json!({})),
+            Order::Identify => ("identify", json!({})),
+            Order::Snapshot => ("snapshot", json!({})),
+            Order::Restart => ("restart", json!({})),
             Order::End => ("room.end", json!({})),
             Order::Record { on, id } => {
                 let mut params = json!({"on": *on == Switch::On});

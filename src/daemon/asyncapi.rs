@@ -101,7 +101,10 @@ pub fn hash() -> String {
 /// The parameters of a command; None for one that is not described here.
 fn parameters(name: &str, generator: &mut SchemaGenerator) -> Option<Schema> {
     Some(match name {
-        "ping" | "room.leave" | "room.end" => generator.subschema_for::<Nothing>(),
+        "ping" | "room.leave" | "room.end" | "snapshot" | "identify" | "restart" => {
+            generator.subschema_for::<Nothing>()
+        }
+        "layout.set" => generator.subschema_for::<Map<String, Value>>(),
         "room.join" => generator.subschema_for::<RoomJoin>(),
         "recording.set" => generator.subschema_for::<RecordingSet>(),
         "live.set" => generator.subschema_for::<LiveSet>(),

@@ -2,6 +2,7 @@
 
 pub mod asyncapi;
 mod bridge;
+mod deeds;
 mod desired_config;
 mod devices;
 mod fleet;

@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
 use tracing::{info, warn};
 
+use super::deeds::Deeds;
 use super::remembered::{self, Rows};
 use crate::base::pulse::Pulse;
 use crate::base::{Shutdown, clock, ids};
-use crate::control::intake::{Answer, Intake, Pending, Taken};
+use crate::control::intake::{self, Answer, Intake, Outcome, Pending, Taken};
 use crate::control::queue::{Action, Lane, Policy};
 use crate::control::{Code, Desired, Order, Reply};
 use crate::store::Store;
@@ -22,6 +24,8 @@ type Asker = oneshot::Sender<Reply>;
 const LANE_CAPACITY: usize = 4;
 /// Ends of actions on their way back; lanes wait for a place.
 const DONE_CAPACITY: usize = 16;
+/// Deeds that are done at the same time. Beyond it they are refused with `busy`.
+const DEEDS: usize = 8;
 /// How often the mutator turns when there is nothing to do, so that it is seen to live.
 const TURN: Duration = Duration::from_secs(1);
 
@@ -71,6 +75,8 @@ pub struct Mutator {
     orders: mpsc::Receiver<Order>,
     lanes: LaneInputs,
     done: mpsc::Receiver<Done>,
+    deeds: Deeds,
+    acting: JoinSet<(Option<intake::Asker<Asker>>, Reply)>,
 }
 
 impl Mutator {
@@ -81,6 +87,7 @@ impl Mutator {
         desired: Desired,
         store: Store,
         orders: mpsc::Receiver<Order>,
+        deeds: Deeds,
     ) -> (Mutator, LaneOutputs) {
         let (room, room_actions) = mpsc::channel(LANE_CAPACITY);
         let (recording, recording_actions) = mpsc::channel(LANE_CAPACITY);
@@ -91,8 +98,9 @@ impl Mutator {
         let rows = Rows::of_this_boot();
         let remembered = rows.read(&store, clock::now());
         let (intake, late) = Intake::new(*policy.borrow(), desired, remembered);
-        let pulse = Pulse::vital("mutator");
-        let mutator = Mutator { intake, late, rows, policy, pulse, store, orders, lanes, done };
+        let (pulse, acting) = (Pulse::vital("mutator"), JoinSet::new());
+        let mutator =
+            Mutator { intake, late, rows, policy, pulse, store, orders, lanes, done, deeds, acting };
         let outputs = LaneOutputs {
             room: room_actions,
             recording: recording_actions,
@@ -124,6 +132,10 @@ impl Mutator {
                     }
                     Done::Unsettled(lane) => self.intake.unsettle(lane),
                 },
+                Some(Ok((asker, reply))) = self.acting.join_next() => {
+                    let answer = asker.map(|asker| self.intake.acted(asker, reply));
+                    self.answer(answer);
+                }
             }
         }
         let stopping =
@@ -152,12 +164,15 @@ impl Mutator {
         let taken = self.intake.order(&command, &origin, identity, reply, clock::now(), || ids::random(10));
         info!(command = command.name(), issuer = origin.issuer, verdict = word(&taken), "order");
         match taken {
-            Taken::Answer(answer) => self.answer([answer]),
-            Taken::Wait => {}
+            Taken::Now(outcome) => self.outcome(outcome),
             Taken::Keep(pending) => match self.keep(&pending).await {
                 Ok(()) => {
-                    let answers = self.intake.kept(*pending);
-                    self.answer(answers);
+                    if let Some(identity) = pending.identity() {
+                        let correlation = String::from_utf8_lossy(&identity.key.correlation).into_owned();
+                        info!(command = pending.name(), correlation, "taken on");
+                    }
+                    let outcome = self.intake.kept(*pending);
+                    self.outcome(outcome);
                 }
                 Err(reason) => {
                     warn!(reason, "an order could not be kept, so it is not done");
@@ -165,6 +180,21 @@ impl Mutator {
                 }
             },
         }
+    }
+
+    fn outcome(&mut self, outcome: Outcome<Asker>) {
+        self.answer(outcome.answers);
+        let Some((deed, asker)) = outcome.deed else { return };
+        if self.acting.len() >= DEEDS {
+            let busy = Reply::refused(Code::Busy, format!("{DEEDS} such orders are being done already"));
+            let answer = asker.map(|asker| self.intake.acted(asker, busy));
+            return self.answer(answer);
+        }
+        let acting = tokio::spawn(self.deeds.clone().act(deed));
+        self.acting.spawn(async move {
+            let failed = || Reply::refused(Code::Internal, "doing it failed");
+            (asker, acting.await.unwrap_or_else(|_| failed()))
+        });
     }
 
     /// On the disk when this returns Ok: after a crash the box knows what it was told.
@@ -216,9 +246,12 @@ fn tell(askers: Vec<Asker>, reply: &Reply) {
 
 fn word(taken: &Taken<Asker>) -> &'static str {
     match taken {
-        Taken::Answer(answer) if answer.reply.ok => "answered",
-        Taken::Answer(_) => "refused",
-        Taken::Wait => "under way",
+        Taken::Now(Outcome { deed: Some(_), .. }) => "done",
+        Taken::Now(outcome) => match outcome.answers.first() {
+            Some(answer) if answer.reply.ok => "answered",
+            Some(_) => "refused",
+            None => "under way",
+        },
         Taken::Keep(pending) if pending.change().is_some() => "accepted",
         Taken::Keep(_) => "noted",
     }

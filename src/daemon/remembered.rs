@@ -74,7 +74,7 @@ impl Rows {
             forget_ms: now_ms() + lifetime_ms,
             lifetime_ms,
             wish,
-            reply: pending.reply().map(json),
+            reply: pending.reply().as_ref().map(json),
         })
     }
 }

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 use super::bridge::{Bridge, Parts};
+use super::deeds::Deeds;
 use super::desired_config;
 use super::fleet::{Arrivals, Fleet, Needs};
 use super::identity::{self, IdentityError};
@@ -28,7 +29,7 @@ use super::settings;
 use super::supervise::Board;
 use super::task::Task;
 use super::watchdog::Supervisor;
-use crate::base::{clock, ids};
+use crate::base::{Shutdown, clock, ids};
 use crate::config::Settings;
 use crate::control::{ControlHandle, Desired, RoomJoin, StatePublisher};
 use crate::record;
@@ -107,11 +108,13 @@ pub fn run(settings: Settings, read: Read) -> Result<(), DaemonError> {
 async fn life(settings: Settings, read: Read, log: LogLevel) -> Result<(), DaemonError> {
     let mut signals = Signals::listen()?;
     let mut manager = Manager::default();
+    let restart = Shutdown::new();
     let kept = Kept::open(&settings)?;
     let (settings, outcome) = desired_config::at_start(settings, &read, &kept.store);
     log.set(&settings.log.level);
     let (in_force, store) = (settings.clone(), kept.store.clone());
-    let (mut running, changeable, arrivals, needs) = match Running::start(settings, log, kept).await {
+    let (mut running, changeable, arrivals, needs) = match Running::start(settings, log, kept, &restart).await
+    {
         Ok(started) => started,
         Err(error) => {
             desired_config::blame(&store, &outcome, &error);
@@ -128,6 +131,10 @@ async fn life(settings: Settings, read: Read, log: LogLevel) -> Result<(), Daemo
     loop {
         tokio::select! {
             () = supervisor.turn() => {}
+            () = restart.cancelled() => {
+                info!("stopping, to be started again");
+                break;
+            }
             signal = signals.next() => match signal {
                 Signal::Reload => supervisor.reload(&mut reloader.lock().unwrap_or_else(PoisonError::into_inner)),
                 Signal::Stop(name) => {
@@ -224,6 +231,7 @@ impl Running {
         settings: Settings,
         log: LogLevel,
         kept: Kept,
+        restart: &Shutdown,
     ) -> Result<(Running, Changeable, Arrivals, Needs), DaemonError> {
         let state_dir = settings.device.state_dir.clone();
         let Kept { box_id, store } = kept;
@@ -308,6 +316,14 @@ impl Running {
             voice: hub.sound.voice.clone(),
             box_id,
         };
+        let deeds = Deeds {
+            http: serving.as_ref().map(|serving| serving.http.clone()),
+            state: state.clone(),
+            mixer: hub.mixer.clone(),
+            restart: restart.clone(),
+            signs: Arc::default(),
+        };
+        let policy = changeable.policy.subscribe();
         let needs = Needs {
             feeds,
             store: store.clone(),
@@ -315,7 +331,7 @@ impl Running {
             runtime_dir: jobs::runtime_dir(&settings.control.socket),
             state_dir,
         };
-        let (mutator, outputs) = Mutator::new(changeable.policy.subscribe(), desired, store.clone(), orders);
+        let (mutator, outputs) = Mutator::new(policy, desired, store.clone(), orders, deeds);
         let recordings =
             Recordings::new(changeable.recording.subscribe(), store, hub.stream.clone(), state.clone());
         let rooms = Rooms::new(changeable.room.subscribe(), hub.clone(), board, state.clone(), control);

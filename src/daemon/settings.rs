@@ -140,5 +140,6 @@ pub fn mqtt(
     };
     let mut config = mqtt::Config::new(access, fleet, box_id, boot_id);
     config.issuers = issuers;
+    config.reconnect_spread = Duration::from_secs(settings.reconnect_spread_s.into());
     Ok(config)
 }

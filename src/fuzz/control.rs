@@ -99,6 +99,7 @@ pub fn set(bytes: &[u8]) {
 pub fn token(bytes: &[u8]) {
     let (keys, now) = (keys(), SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000));
     let text = String::from_utf8_lossy(bytes);
+    crate::mqtt::token_life(bytes);
     let _ = keys.verify(&text, now);
     let _ = Keys::parse(&text);
     for header in [r#"{"alg":"HS256","typ":"JWT"}"#, r#"{"alg":"HS256","kid":"key"}"#] {

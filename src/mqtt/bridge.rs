@@ -15,25 +15,20 @@ use super::documents::{self, Document};
 use super::feeds::Feeds;
 use super::link::Down;
 use super::outbox::Outbox;
+use super::retry::Retry;
 use super::rumqtt::{Role, RumqttLink};
 use super::session::{End, Session};
+use super::token::Token;
 use super::{Config, Error};
-use crate::base::backoff::Backoff;
 use crate::base::{Shutdown, clock};
 use crate::control::dedupe::{Identity, Key};
 use crate::control::presence::Presence;
 use crate::control::topics::Topics;
 use crate::control::{ControlHandle, Reply, State};
 
-/// A connection that lasted so long was a good one: the next reconnect is quick again.
-const STABLE: Duration = Duration::from_secs(60);
-
 /// Replies kept. When it is full the oldest is dropped (and counted): its asker has waited longest, and a repeated
 /// command is answered again from the duplicates' cache.
 const REPLIES: usize = 64;
-
-/// Longest extra wait when the broker said that it is overloaded.
-const OVERLOAD_EXTRA_MS: u64 = 30_000;
 
 /// Where the bridge stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -146,30 +141,30 @@ pub async fn run(
 impl Bridge {
     async fn run(&mut self, shutdown: Shutdown) {
         let (floor, ceiling) = self.config.reconnect;
-        let mut backoff = Backoff::new(floor, ceiling);
+        let mut retry = Retry::new(floor, self.config.reconnect_spread, ceiling);
         let broker = self.config.access.endpoint.to_string();
         loop {
             self.conn_seq += 1;
             self.say(Connection::Connecting, None);
             self.status.send_modify(|status| status.attempts += 1);
-            let down = match self.connect() {
-                Err(error) => Down { reason: error.to_string(), overloaded: false },
-                Ok(link) => match Session::new(self, link).run(&shutdown).await {
+            // Before the connection is made: a token that is renewed meanwhile is noticed.
+            let token = self.token();
+            let (down, online_since) = match self.connect() {
+                Err(error) => (Down { reason: error.to_string(), overloaded: false }, None),
+                Ok(link) => match Session::new(self, link, token).run(&shutdown).await {
                     End::Stopped => return,
-                    End::Down { down, online_since } => {
-                        if online_since.is_some_and(|since| clock::now() - since >= STABLE) {
-                            backoff.reset();
-                        }
-                        down
+                    End::Renewed => {
+                        self.outbox.connection_lost();
+                        self.feeds.events.connection_lost();
+                        self.online_reason = "reconnected (the token was renewed)".to_owned();
+                        continue;
                     }
+                    End::Down { down, online_since } => (down, online_since),
                 },
             };
             self.outbox.connection_lost();
             self.feeds.events.connection_lost();
-            let mut delay = backoff.next_delay(&mut rand::rng());
-            if down.overloaded {
-                delay += Duration::from_millis(rand::rng().random_range(0..=OVERLOAD_EXTRA_MS));
-            }
+            let delay = retry.delay(&down, online_since, clock::now(), &mut rand::rng());
             // Once a reason, not once an attempt: an absent broker must not fill the journal.
             if self.status.borrow().reason.as_ref() != Some(&down.reason) {
                 warn!(%broker, reason = %down.reason, "MQTT: not connected");
@@ -187,7 +182,14 @@ impl Bridge {
         let reason = "connection lost";
         let will = documents::status(Presence::Offline, &self.config.boot_id, self.conn_seq, reason);
         let will = Document::Status.publication(&self.topics, Some(&will));
-        RumqttLink::open(&self.config.access, Role::Box { will, will_delay_s: self.config.will_delay_s })
+        let Config { will_delay_s, keep_alive_s, .. } = self.config;
+        RumqttLink::open(&self.config.access, Role::Box { will, will_delay_s, keep_alive_s })
+    }
+
+    /// The token that the next connection is made with, to be looked after.
+    fn token(&self) -> Option<Token> {
+        let file = self.config.access.jwt_file.as_ref()?;
+        Token::read(file, self.config.token_look, clock::now(), clock::wall())
     }
 
     /// Waits until `until`, taking in the replies of commands that still run. False: shut down.

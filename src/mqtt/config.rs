@@ -45,8 +45,15 @@ pub struct Config {
     pub will_delay_s: u32,
     /// After a silence of this length the broker must prove that it still delivers; see `watchdog`.
     pub probe_after: Duration,
-    /// Delay before the first reconnect, and the longest one.
+    /// How long the line may be silent before the broker is asked whether it is there, in seconds. A connection that is
+    /// half open is noticed after twice as long.
+    pub keep_alive_s: u16,
+    /// Longest delay after the first attempt at the process's start has failed, and longest of all.
     pub reconnect: (Duration, Duration),
+    /// How often `access.jwt_file` is looked at.
+    pub token_look: Duration,
+    /// Longest delay of the first attempt after a connection was lost: the whole fleet may have lost it.
+    pub reconnect_spread: Duration,
 }
 
 impl Config {
@@ -60,7 +67,10 @@ impl Config {
             issuers: watch::channel(Vec::new()).1,
             will_delay_s: 15,
             probe_after: Duration::from_secs(60),
+            keep_alive_s: 20,
             reconnect: (Duration::from_secs(1), Duration::from_secs(60)),
+            token_look: Duration::from_secs(10),
+            reconnect_spread: Duration::from_secs(20),
         }
     }
 }
@@ -140,7 +150,7 @@ impl Access {
     }
 }
 
-fn first_line(key: &'static str, path: &Path) -> Result<Vec<u8>, Error> {
+pub(super) fn first_line(key: &'static str, path: &Path) -> Result<Vec<u8>, Error> {
     let content = read(key, path)?;
     Ok(content.split(|byte| *byte == b'\n').next().unwrap_or_default().trim_ascii().to_vec())
 }

@@ -20,9 +20,11 @@ mod inbound;
 mod link;
 mod outbox;
 mod publisher;
+mod retry;
 mod rumqtt;
 mod session;
 mod tls;
+mod token;
 mod watchdog;
 
 #[cfg(any(test, fuzzing))]
@@ -32,6 +34,8 @@ pub use client::{Asker, Heard, Requester};
 pub use config::{Access, Config, Endpoint};
 pub use feeds::{Arrived, Documents, Events, Feeds, Place, Sink, TooMany};
 pub use hardware::{Hardware, hardware};
+#[cfg(any(test, fuzzing))]
+pub(crate) use token::life_of_any as token_life;
 
 use std::path::PathBuf;
 

@@ -6,7 +6,9 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
-use rumqttc::mqttbytes::v5::{LastWill, LastWillProperties, Packet, PubAckReason, PublishProperties};
+use rumqttc::mqttbytes::v5::{
+    ConnectReturnCode, LastWill, LastWillProperties, Packet, PubAckReason, PublishProperties,
+};
 use rumqttc::{
     AckMode, AsyncClient, ConnectionError, DisconnectReasonCode, EventLoop, MqttOptions, NetworkOptions,
     PersistedAckMode, PersistedSession, PublishNoticeError, PublishOptions, PublishResult, QoS,
@@ -22,7 +24,7 @@ use super::link::{
 use super::{Access, Error, tls};
 
 /// The contract's figures.
-const KEEP_ALIVE_S: u16 = 20;
+const ASKER_KEEP_ALIVE_S: u16 = 20;
 const SESSION_EXPIRY_S: u32 = 3600;
 pub(super) const RECEIVE_MAXIMUM: u16 = 16;
 const MAX_PACKET_BYTES: u32 = 16 * 1024;
@@ -36,7 +38,7 @@ const EVENTS: usize = 32;
 /// What distinguishes the box's connection from an asker's.
 pub(super) enum Role {
     /// Its session outlives a connection; the last will is published when it breaks.
-    Box { will: Publication, will_delay_s: u32 },
+    Box { will: Publication, will_delay_s: u32, keep_alive_s: u16 },
     /// Nothing remains.
     Asker,
 }
@@ -73,7 +75,7 @@ fn options(access: &Access, role: Role) -> Result<MqttOptions, Error> {
     let endpoint = &access.endpoint;
     let mut options = MqttOptions::new(access.client_id.clone(), (endpoint.host.clone(), endpoint.port));
     options
-        .set_keep_alive(KEEP_ALIVE_S)
+        .set_keep_alive(ASKER_KEEP_ALIVE_S)
         .set_receive_maximum(Some(RECEIVE_MAXIMUM))
         .set_max_packet_size(Some(MAX_PACKET_BYTES))
         .set_outgoing_inflight_upper_limit(IN_FLIGHT)
@@ -89,8 +91,9 @@ fn options(access: &Access, role: Role) -> Result<MqttOptions, Error> {
         let config = TlsConfiguration::Rustls(tls::client_config(access)?);
         options.set_transport(Transport::tls_with_config(config));
     }
-    if let Role::Box { will, will_delay_s } = role {
+    if let Role::Box { will, will_delay_s, keep_alive_s } = role {
         options
+            .set_keep_alive(keep_alive_s)
             .set_clean_start(false)
             .set_session_expiry_interval(Some(SESSION_EXPIRY_S))
             .set_session_store(NothingInFlight)
@@ -203,13 +206,26 @@ fn message(publish: rumqttc::Publish) -> Message {
 }
 
 fn down(error: &ConnectionError) -> Down {
-    let overloaded = matches!(
-        error,
-        ConnectionError::MqttState(StateError::ServerDisconnect {
-            reason_code: DisconnectReasonCode::ServerBusy | DisconnectReasonCode::UseAnotherServer,
-            ..
-        })
-    );
+    use {ConnectReturnCode as Refused, DisconnectReasonCode as Reason};
+    let overloaded = match error {
+        ConnectionError::MqttState(StateError::ServerDisconnect { reason_code, .. }) => matches!(
+            reason_code,
+            Reason::ServerBusy
+                | Reason::UseAnotherServer
+                | Reason::QuotaExceeded
+                | Reason::MessageRateTooHigh
+                | Reason::ConnectionRateExceeded
+        ),
+        ConnectionError::ConnectionRefused(code) => matches!(
+            code,
+            Refused::ServerBusy
+                | Refused::ServerUnavailable
+                | Refused::UseAnotherServer
+                | Refused::QuotaExceeded
+                | Refused::ConnectionRateExceeded
+        ),
+        _ => false,
+    };
     let reason = match error {
         ConnectionError::ConnectionRefused(code) => format!("the broker refused: {code:?}"),
         ConnectionError::NotConnAck(_) => "it does not answer like an MQTT 5 broker".to_owned(),

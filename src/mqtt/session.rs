@@ -13,6 +13,7 @@ use super::inbound::{self, Inbound, Route};
 use super::link::{Acknowledgement, Down, Event, Filter, Link, Message};
 use super::publisher::{Publisher, Sent, What};
 use super::rumqtt::RECEIVE_MAXIMUM;
+use super::token::{Look, Token};
 use super::watchdog::{Act, Watchdog};
 use crate::base::{Shutdown, clock};
 use crate::control::dedupe::Key;
@@ -41,9 +42,14 @@ const REFUSAL_LIFETIME: Duration = Duration::from_secs(60);
 pub(super) enum End {
     /// By shutdown; everything is said.
     Stopped,
+    /// By ourselves: there is a new token to connect with.
+    Renewed,
     /// By the network or the broker.
     Down { down: Down, online_since: Option<Instant> },
 }
+
+/// The connection is to be made anew with a new token.
+struct Renewed;
 
 /// The connection with what lives only as long as it.
 pub(super) struct Session<'a, L> {
@@ -59,12 +65,14 @@ pub(super) struct Session<'a, L> {
     online_since: Option<Instant>,
     /// Only once the broker lets us hear our own status.
     watchdog: Option<Watchdog>,
+    /// What the connection was made with, if it may have to be renewed.
+    token: Option<Token>,
     /// Commands whose reply the broker does not have yet. Until then it would send them again if we died.
     unacknowledged: HashMap<Key, Acknowledgement>,
 }
 
 impl<'a, L: Link> Session<'a, L> {
-    pub(super) fn new(bridge: &'a mut Bridge, link: L) -> Self {
+    pub(super) fn new(bridge: &'a mut Bridge, link: L, token: Option<Token>) -> Self {
         Session {
             bridge,
             link,
@@ -74,6 +82,7 @@ impl<'a, L: Link> Session<'a, L> {
             groups: BTreeSet::new(),
             online_since: None,
             watchdog: None,
+            token,
             unacknowledged: HashMap::new(),
         }
     }
@@ -87,6 +96,14 @@ impl<'a, L: Link> Session<'a, L> {
                 Ok(wake) => wake,
                 Err(down) => return End::Down { down, online_since: self.online_since },
             };
+            let look = match self.token() {
+                Ok(look) => look,
+                Err(Renewed) => {
+                    self.link.close().await;
+                    return End::Renewed;
+                }
+            };
+            let wake = wake.into_iter().chain(look).min();
             if self.online_since.is_some() {
                 self.regroup();
                 self.publisher.flush(self.bridge, &mut self.link);
@@ -119,6 +136,19 @@ impl<'a, L: Link> Session<'a, L> {
                 Ok(()) = feeds.groups.changed(), if online => {}
                 taken = self.inbound.taken() => self.link.acknowledge(taken.flatten()),
                 () = until(wake) => {}
+            }
+        }
+    }
+
+    /// Whether the token that we came with has been renewed; the time to ask again.
+    fn token(&mut self) -> Result<Option<Instant>, Renewed> {
+        let Some(token) = &mut self.token else { return Ok(None) };
+        match token.look(clock::now()) {
+            Look::Wait(until) => Ok(Some(until)),
+            Look::Renewed => Err(Renewed),
+            Look::Late(until) => {
+                warn!("MQTT: mqtt.jwt_file is about to expire, and nobody has renewed it");
+                Ok(Some(until))
             }
         }
     }

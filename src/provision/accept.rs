@@ -87,3 +87,45 @@ pub(super) fn configuration(answer: &Answer, files: &Files) -> String {
     set("key_file", Some(&files.key));
     format!("{text}[mqtt]\n{mqtt}")
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::config;
+    use crate::provision::api::Broker;
+
+    proptest! {
+        #[test]
+        fn no_answer_makes_it_panic(body: Vec<u8>, text in "\\PC{0,40}") {
+            let _ = check(&body, &text);
+            let answer = serde_json::json!({"box": text, "fleet": text, "certificate": text, "mqtt": {"url": text}});
+            prop_assert!(check(answer.to_string().as_bytes(), &text).is_err());
+        }
+
+        #[test]
+        fn whatever_names_are_accepted_the_configuration_says_them_and_nothing_else(
+            name in "\\PC{1,64}", username in "\\PC{1,32}",
+        ) {
+            let answer = Answer {
+                box_id: "box1".to_owned(),
+                fleet: "lab".to_owned(),
+                name: Some(name.clone()),
+                certificate: String::new(),
+                mqtt: Broker {
+                    url: "mqtts://broker".to_owned(),
+                    ca: None,
+                    username: Some(username.clone()),
+                    client_id: None,
+                },
+            };
+            let file = |name: &str| format!("/var/lib/roomd/identity/{name}");
+            let files = Files { key: file("k"), certificate: file("c"), ca: file("a") };
+            let settings = config::check(&configuration(&answer, &files)).unwrap();
+            prop_assert_eq!(&settings.device.name, &name);
+            prop_assert_eq!(settings.given.len(), 7, "id, fleet, name; url, username, cert_file, key_file");
+            prop_assert_eq!(settings.mqtt.and_then(|mqtt| mqtt.username), Some(username));
+        }
+    }
+}

@@ -72,7 +72,7 @@ impl Broker {
         let dir = tempfile::tempdir().unwrap();
         // Another process may take the port between asking for it and using it: then another one.
         for _ in 0..5 {
-            let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+            let port = free_port();
             let config = format!(
                 "listener {port} 127.0.0.1\nallow_anonymous {anonymous}\nset_tcp_nodelay true\n\
                  persistence false\nuser {}\n{}\n",
@@ -111,10 +111,80 @@ impl Broker {
         Broker::configured(&[&setting], false).await
     }
 
+    /// By the sample configuration of `docs/mosquitto`, with `authority`'s certificates: ports and folders are replaced,
+    /// nothing else. Returns the port for people too; `operator` and `viewer` have the password `secret`.
+    pub async fn by_the_sample(authority: &Authority) -> (Broker, u16) {
+        let sample = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs/mosquitto");
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["ca.pem", "broker.pem", "broker.key"] {
+            std::fs::copy(authority.dir.path().join(name), dir.path().join(name)).unwrap();
+        }
+        std::fs::copy(sample.join("acl"), dir.path().join("acl")).unwrap();
+        let passwords = dir.path().join("passwords");
+        std::fs::write(&passwords, "").unwrap();
+        for user in ["operator", "viewer"] {
+            let mut make = Process::new("mosquitto_passwd");
+            make.arg("-b").arg(&passwords).args([user, "secret"]);
+            assert!(make.status().await.unwrap().success());
+        }
+        for _ in 0..5 {
+            let [port, people] = [0, 1].map(|_| free_port());
+            let mut config = std::fs::read_to_string(sample.join("mosquitto.conf")).unwrap();
+            for (from, to) in [
+                ("/etc/mosquitto/", format!("{}/", dir.path().display())),
+                ("/var/lib/mosquitto/", format!("{}/", dir.path().display())),
+                ("listener 8883", format!("listener {port} 127.0.0.1")),
+                ("listener 8884", format!("listener {people} 127.0.0.1")),
+            ] {
+                assert!(config.contains(from), "the sample has no {from}");
+                config = config.replace(from, &to);
+            }
+            let user = std::env::var("USER").unwrap_or_else(|_| "root".to_owned());
+            std::fs::write(dir.path().join("mosquitto.conf"), format!("{config}user {user}\n")).unwrap();
+            if let Some(child) = launch(dir.path(), port).await {
+                return (Broker { port, dir, child }, people);
+            }
+        }
+        panic!("mosquitto does not start by the sample configuration");
+    }
+
+    /// One of mosquitto's clients at `port` of this broker, by TLS, as `user`: its exit code and what it said.
+    pub async fn client_as(&self, user: &str, port: u16, program: &str, args: &[&str]) -> (i32, String) {
+        let ca = self.dir.path().join("ca.pem");
+        let running = Process::new(program)
+            .args([
+                "-V",
+                "5",
+                "-h",
+                "127.0.0.1",
+                "-p",
+                &port.to_string(),
+                "-q",
+                "1",
+                "-u",
+                user,
+                "-P",
+                "secret",
+            ])
+            .args(["-i", user, "--cafile", &ca.display().to_string()])
+            .args(args)
+            .kill_on_drop(true)
+            .output();
+        let output = patiently(program, running).await.unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.code().unwrap_or(-1), String::from_utf8_lossy(&said).into_owned())
+    }
+
     /// Stops it without closing anything.
     pub async fn freeze(&self) {
         let pid = self.child.id().unwrap().to_string();
         assert!(Process::new("kill").args(["-STOP", &pid]).status().await.unwrap().success());
+    }
+
+    /// Lets it go on after [`Broker::freeze`].
+    pub async fn thaw(&self) {
+        let pid = self.child.id().unwrap().to_string();
+        assert!(Process::new("kill").args(["-CONT", &pid]).status().await.unwrap().success());
     }
 
     /// As a power cut would.
@@ -125,6 +195,10 @@ impl Broker {
     pub async fn restart(&mut self) {
         self.child = launch(self.dir.path(), self.port).await.expect("mosquitto starts again");
     }
+}
+
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 async fn launch(dir: &Path, port: u16) -> Option<Child> {
@@ -205,6 +279,37 @@ pub async fn noise_server() -> u16 {
     port
 }
 
+/// A broker that lets everybody in and refuses every subscription (mosquitto's ACL files never refuse one); its port.
+pub async fn refusing_server() -> u16 {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut packet = [0; 4096];
+            while let Ok(length @ 1..) = stream.read(&mut packet).await {
+                let answer = match packet[0] {
+                    0x10 => vec![0x20, 3, 0, 0, 0],
+                    0x82 => {
+                        let header = if packet[1] < 0x80 { 2 } else { 3 };
+                        let mut filters = &packet[header + 3..length];
+                        let mut codes = Vec::new();
+                        while let [high, low, rest @ ..] = filters {
+                            filters = &rest[usize::from(u16::from_be_bytes([*high, *low])) + 1..];
+                            codes.push(0x87);
+                        }
+                        let id = [packet[header], packet[header + 1], 0];
+                        [&[0x90, codes.len() as u8 + 3][..], &id, &codes].concat()
+                    }
+                    _ => continue,
+                };
+                let _ = stream.write_all(&answer).await;
+            }
+        }
+    });
+    port
+}
+
 /// The bridge with a mutator that says yes and keeps a record.
 pub struct TestBox {
     pub state: StatePublisher,
@@ -250,6 +355,7 @@ impl TestBox {
         let access = Access { endpoint, client_id: "box1".to_owned(), ..Access::default() };
         let mut config = Config::new(access, "default", "box1", "boot1");
         config.reconnect = (Duration::from_millis(20), Duration::from_millis(100));
+        config.reconnect_spread = Duration::from_millis(100);
         change(&mut config);
         let state = StatePublisher::new(|| SystemTime::UNIX_EPOCH);
         let (control, orders) = ControlHandle::new(&state);

@@ -65,6 +65,7 @@ struct World {
     /// How often each was run: its change written.
     runs: Vec<usize>,
     heard: Vec<Vec<Reply>>,
+    deeds: Vec<Deed>,
     // What dies with the box. Askers are named by their command.
     intake: Intake<usize>,
     pending: Option<(usize, Box<Pending<usize>>)>,
@@ -95,6 +96,7 @@ impl World {
             rows: BTreeMap::new(),
             runs: vec![0; commands.len()],
             heard: vec![Vec::new(); commands.len()],
+            deeds: Vec::new(),
             intake,
             pending: None,
             committed: false,
@@ -144,8 +146,8 @@ impl World {
             Step::Go if self.committed => {
                 let Some((_, pending)) = self.pending.take() else { return false };
                 self.committed = false;
-                let answers = self.intake.kept(*pending);
-                self.answer(answers);
+                let outcome = self.intake.kept(*pending);
+                self.outcome(outcome);
             }
             Step::Start if self.pending.is_none() => {
                 let Some(action) = self.intake.start() else { return false };
@@ -197,8 +199,7 @@ impl World {
         let origin = Origin { issuer: "app".into(), local: false };
         let (command, new_id) = (&self.commands[asker], || format!("id{asker}"));
         match self.intake.order(command, &origin, Some(identity), asker, self.now, new_id) {
-            Taken::Answer(answer) => self.answer([answer]),
-            Taken::Wait => {}
+            Taken::Now(outcome) => self.outcome(outcome),
             Taken::Keep(pending) => self.pending = Some((asker, pending)),
         }
         true
@@ -209,7 +210,7 @@ impl World {
         let identity = pending.identity().unwrap().clone();
         assert!(self.now < identity.expires + EXPIRY, "long expired");
         let wish = pending.wish(self.intake.desired()).map(|(key, value)| (key.to_owned(), value));
-        let reply = pending.reply().cloned();
+        let reply = pending.reply();
         if let Some(change) = pending.change() {
             self.runs[*command] += 1;
             self.desired.restore(change.key(), &change.value().to_string()).unwrap();
@@ -220,6 +221,16 @@ impl World {
         self.rows.insert(*command, Row { identity, wish, reply });
         self.committed = true;
         true
+    }
+
+    /// A deed is done at once; how often is counted by who asked for it.
+    fn outcome(&mut self, outcome: Outcome<usize>) {
+        self.answer(outcome.answers);
+        if let Some((deed, asker)) = outcome.deed {
+            self.deeds.push(deed);
+            let answer = asker.map(|asker| self.intake.acted(asker, Reply::ok("done", json!("deed"))));
+            self.answer(answer);
+        }
     }
 
     fn answer(&mut self, answers: impl IntoIterator<Item = Answer<usize>>) {
@@ -253,6 +264,8 @@ impl World {
     fn check(&self) {
         for (command, runs) in self.runs.iter().enumerate() {
             assert!(*runs <= 1, "command {command} was run {runs} times");
+            let deeds = self.deeds.iter().filter(|deed| **deed == Deed::Restart).count();
+            assert!(deeds <= 1, "restarted {deeds} times");
             let said_not_run = |reply: &Reply| reply.message.contains("not run");
             if *runs == 1 && self.heard[command].iter().any(|r| r.code == Code::Expired && said_not_run(r)) {
                 panic!("command {command} was run and is said to have expired");
@@ -353,6 +366,7 @@ fn in_every_order_of_deaths_repetitions_and_a_full_disk_a_command_is_run_once_an
     let walks = walk(&[record(true)], 2, 1);
     assert!(walks > 1000, "{walks}");
     assert!(walk(&[record(true), record(false)], 1, 0) > 1000);
+    walk(&[Command::Restart], 2, 1);
 }
 
 #[test]
@@ -387,7 +401,7 @@ fn too_many_too_late_and_what_cannot_be_kept_is_refused_and_may_be_tried_again()
         let taken = (0..n).map(|_| {
             world.intake.order(&Command::Ping, &origin, Some(identity.clone()), 0, world.now, String::new)
         });
-        taken.filter(|taken| matches!(taken, Taken::Answer(answer) if answer.reply.ok)).count()
+        taken.filter(|taken| matches!(taken, Taken::Now(now) if now.answers[0].reply.ok)).count()
     };
     assert_eq!(rate(&mut world, BURST + 5), BURST as usize);
     world.step(Step::Publish(0));
@@ -409,7 +423,7 @@ fn too_many_too_late_and_what_cannot_be_kept_is_refused_and_may_be_tried_again()
     let late = Identity { key: key(1), expires: world.now };
     let origin = Origin { issuer: "app".into(), local: false };
     let taken = world.intake.order(&record(false), &origin, Some(late), 1, world.now, String::new);
-    assert!(matches!(taken, Taken::Answer(answer) if answer.reply.code == Code::Expired));
+    assert!(matches!(taken, Taken::Now(now) if now.answers[0].reply.code == Code::Expired));
 }
 
 fn step(commands: usize) -> impl Strategy<Value = Step> {
@@ -437,10 +451,11 @@ proptest! {
     })]
     #[test]
     fn whatever_happens_no_command_is_run_twice_and_no_asker_that_still_waits_is_left_alone(
-        steps in proptest::collection::vec(step(6), 0..120)
+        steps in proptest::collection::vec(step(7), 0..120)
     ) {
         let join = |room: &str| Command::RoomJoin(RoomJoin { room: room.into(), url: None, token: None });
         let commands = [
+            Command::Restart,
             record(true),
             record(false),
             join("a"),

@@ -46,6 +46,7 @@ fn order(queue: &mut RequestQueue<u32>, command: &Command, local: bool, asker: u
         Verdict::Answer(reply) => vec![(asker, reply)],
         Verdict::Attach(lane) => queue.attach(lane, asker).into_iter().collect(),
         Verdict::Accept(change) => queue.accept(change, asker),
+        Verdict::Do(_) => Vec::new(),
     }
 }
 
@@ -245,6 +246,7 @@ proptest! {
                         Verdict::Answer(reply) => vec![(given, reply)],
                         Verdict::Attach(lane) => queue.attach(lane, given).into_iter().collect(),
                         Verdict::Accept(change) => queue.accept(change, given),
+                        Verdict::Do(deed) => panic!("{deed:?} was not ordered"),
                     });
                 }
                 Step::Start => running.extend(queue.start()),

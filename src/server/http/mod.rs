@@ -21,6 +21,7 @@ mod range;
 mod recordings;
 mod refusal;
 mod routes;
+mod snapshot;
 #[cfg(test)]
 mod tests;
 
@@ -50,6 +51,7 @@ pub use listener::Via;
 pub(crate) use range::check as check_range;
 pub use recordings::{RecordingEntry, Recordings};
 pub(in crate::server) use refusal::Refusal;
+pub use snapshot::Snapshot;
 
 /// How long open requests may take to end once the box stops; then they are cut.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(3);
@@ -131,6 +133,8 @@ pub struct Http {
     pub addresses: Addresses,
     admin: Admin,
     keys: Arc<Keys>,
+    picture: Arc<picture::Pictures>,
+    snapshots: snapshot::Snapshots,
     tasks: TaskTracker,
     shutdown: Shutdown,
     cut: Shutdown,
@@ -142,7 +146,8 @@ struct App {
     deps: Deps,
     addresses: Addresses,
     tls: Option<Arc<Tls>>,
-    picture: picture::Pictures,
+    picture: Arc<picture::Pictures>,
+    snapshots: snapshot::Snapshots,
     shutdown: Shutdown,
 }
 
@@ -163,8 +168,11 @@ pub async fn start(config: Config, deps: Deps, shutdown: Shutdown) -> Result<Htt
     let addresses = Addresses { http: local(&plain), https: local(&secure) };
     let (tasks, cut) = (TaskTracker::new(), Shutdown::new());
     let (admin, keys) = (deps.admin.clone(), deps.keys.clone());
+    let picture = Arc::new(picture::Pictures::new(deps.picture.clone()));
+    let snapshots = snapshot::Snapshots::default();
     let app = Arc::new(App {
-        picture: picture::Pictures::new(deps.picture.clone()),
+        picture: picture.clone(),
+        snapshots: snapshots.clone(),
         config,
         deps,
         addresses,
@@ -182,7 +190,7 @@ pub async fn start(config: Config, deps: Deps, shutdown: Shutdown) -> Result<Htt
         tasks.spawn(keep_certificate(tls, shutdown.clone()));
     }
     tracing::info!(%addresses, "HTTP service");
-    Ok(Http { addresses, admin, keys, tasks, shutdown, cut })
+    Ok(Http { addresses, admin, keys, picture, snapshots, tasks, shutdown, cut })
 }
 
 impl Http {
@@ -190,6 +198,16 @@ impl Http {
     pub fn admin_links(&self) -> Vec<String> {
         let code = self.admin.new_link();
         self.addresses.urls().map(|base| format!("{base}/admin?code={code}")).collect()
+    }
+
+    /// Takes a picture of the camera and puts it under a URL for a while.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub async fn snapshot(&self) -> Result<Snapshot, String> {
+        let jpeg = self.picture.jpeg().await.map_err(|refusal| refusal.message().to_owned())?;
+        let (bytes, path) = (jpeg.len(), self.snapshots.keep(jpeg, clock::now()));
+        Snapshot::at(&path, self.addresses.urls(), bytes).ok_or_else(|| "the box has no address".to_owned())
     }
 
     /// A link for any number of guests to `room`, under each address it can be opened by.

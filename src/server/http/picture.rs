@@ -15,12 +15,14 @@ const LIFETIME: Duration = Duration::from_secs(1);
 const QUALITY: i32 = 80;
 
 /// The newest picture and its JPEG.
+#[derive(Debug)]
 pub(super) struct Pictures {
     latest: LatestPicture,
     /// Held while encoding, so that those who come meanwhile wait for the same JPEG.
     encoded: tokio::sync::Mutex<Option<Encoded>>,
 }
 
+#[derive(Debug)]
 struct Encoded {
     at: Instant,
     jpeg: Bytes,

@@ -27,6 +27,11 @@ impl Refusal {
         self
     }
 
+    /// Why, for people.
+    pub(super) fn message(&self) -> &str {
+        &self.message
+    }
+
     #[cfg(test)]
     pub(in crate::server) fn field(&self) -> Option<&str> {
         self.field.as_deref()

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use super::access::{Access, COOKIE};
 use super::listener::Via;
 use super::refusal::Refusal;
-use super::{App, box_api, headers, pages, recordings};
+use super::{App, box_api, headers, pages, recordings, snapshot};
 use crate::server::admin::SESSION_LIFETIME;
 
 /// Everything that both listeners serve.
@@ -30,6 +30,7 @@ pub(super) fn router(app: Arc<App>) -> Router {
         .route("/box/state", get(box_api::state))
         .route("/box/events", get(box_api::events))
         .route("/box/picture.jpg", get(box_api::picture))
+        .route("/box/snapshots/{name}", get(snapshot::snapshot))
         .route("/box/cmd/{name}", post(box_api::command))
         .route("/box/guest-link", post(box_api::guest_link))
         .route("/box/watch-token", post(box_api::watch_token))

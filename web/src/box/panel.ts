@@ -55,6 +55,7 @@ export class Panel {
 
   render(): void {
     const { state, connected } = this.box;
+    byId("identify").hidden = state?.identifying !== true;
     const pill = byId("connection");
     pill.dataset.tone = connected ? "good" : state ? "bad" : "busy";
     setText(pill, connected ? "Connected" : state ? "Connection lost" : "Connecting…");

@@ -51,6 +51,7 @@ export interface State {
   camera?: DeviceState;
   microphone?: DeviceState;
   speaker?: DeviceState;
+  identifying?: boolean;
 }
 
 export interface Info {
