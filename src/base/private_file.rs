@@ -46,12 +46,29 @@ pub fn make_folder(owner: Owner, folder: &Path) -> io::Result<()> {
     sync_folder_of(folder)
 }
 
-/// Overwrites what is in `path`, then removes it. (A flash card may keep the old bytes somewhere all the same.)
+/// Opens `path` for reading if it is a file: whoever owns its folder cannot make root read through a link, or wait.
+///
+/// # Errors
+/// The system's; [`io::ErrorKind::InvalidInput`] for a device, a pipe, a folder.
+pub fn open(path: &Path) -> io::Result<File> {
+    open_by(OpenOptions::new().read(true), path)
+}
+
+fn open_by(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    let file = options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path)?;
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => Err(io::Error::new(io::ErrorKind::InvalidInput, "not a file")),
+    }
+}
+
+/// Overwrites what is in `path`, which must be a file and no link, then removes it. (A flash card may keep the old
+/// bytes somewhere all the same.)
 ///
 /// # Errors
 /// The system's.
 pub fn erase(path: &Path) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).open(path)?;
+    let mut file = open_by(OpenOptions::new().write(true), path)?;
     let length = usize::try_from(file.metadata()?.len()).unwrap_or(0);
     file.write_all(&vec![0; length])?;
     file.sync_all()?;

@@ -139,9 +139,11 @@ fn add_text(reader: &mut Reader, origin: &str, text: &str) {
     }
 }
 
-/// Keys that the fleet may not set: who the box is, where it keeps its state, and how it is reached.
+/// Keys that the fleet may not set: who the box is, where it keeps its state, how it is reached, and where it logs, which
+/// it does before it knows what the fleet desires.
 pub(super) fn is_forbidden(section: &str, key: &str) -> bool {
-    section == "mqtt" || matches!((section, key), ("box", "id" | "state_dir") | ("control", "socket"))
+    section == "mqtt"
+        || matches!((section, key), ("box", "id" | "state_dir") | ("control", "socket") | ("log", "journal"))
 }
 
 fn add_desired(reader: &mut Reader, desired: &DesiredConfig) {

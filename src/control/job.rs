@@ -1,18 +1,15 @@
 //! Jobs: long work that the fleet orders by a retained document, `job/{id}`, and follows by another one,
 //! `job/{id}/status` (contract, section 5).
 
-use std::fmt;
-
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use super::enrolment::EnrolmentOrder;
+use super::https_url::HttpsUrl;
 use super::{Code, State};
-
-/// Longest URL that a log is sent to, in bytes.
-const MAX_URL: usize = 2048;
 
 /// `job/{id}`: what is to be done, and until when.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
@@ -26,7 +23,7 @@ pub struct Job {
     pub deadline: OffsetDateTime,
 }
 
-/// What a job does. (`update` and `reprovision` are known and `unsupported`.)
+/// What a job does. (`update` is known and `unsupported`.)
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(tag = "op", content = "args", rename_all = "snake_case")]
 pub enum Op {
@@ -34,6 +31,8 @@ pub enum Op {
     Reboot(Reboot),
     /// Sends the journal of a range of time somewhere.
     LogUpload(LogUpload),
+    /// Enrols the box anew: the same as `roomd-provision.json`.
+    Reprovision(Box<EnrolmentOrder>),
 }
 
 /// Arguments of `reboot`.
@@ -69,97 +68,7 @@ pub struct LogUpload {
     #[schemars(with = "String", extend("format" = "date-time"))]
     pub until: OffsetDateTime,
     /// Where the compressed text is PUT.
-    pub url: UploadUrl,
-}
-
-/// A presigned `https` URL: whoever knows it may write there, so neither `Debug` nor `Display` show more than its host.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(try_from = "String", into = "String")]
-#[schemars(with = "String", extend("format" = "uri", "pattern" = "^https://"))]
-pub struct UploadUrl {
-    host: String,
-    port: u16,
-    /// As in the `Host` header.
-    authority: String,
-    /// Begins with a slash.
-    path_and_query: String,
-}
-
-impl UploadUrl {
-    /// What is allowed, for errors.
-    pub const ALLOWED: &str = "https://HOST[:PORT]/PATH, without a user, at most 2048 bytes";
-
-    /// Reads one; None for anything that is not [`UploadUrl::ALLOWED`].
-    pub fn parse(text: &str) -> Option<UploadUrl> {
-        let rest = text.strip_prefix("https://")?;
-        if text.len() > MAX_URL || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return None;
-        }
-        let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
-        let (host, port) = match authority.strip_prefix('[') {
-            Some(v6) => {
-                let (host, port) = v6.split_once(']')?;
-                host.parse::<std::net::Ipv6Addr>().ok()?;
-                (host, port.strip_prefix(':').or(port.is_empty().then_some("443"))?)
-            }
-            None => authority.split_once(':').unwrap_or((authority, "443")),
-        };
-        let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b':');
-        let port = port.parse().ok().filter(|port| *port > 0)?;
-        let path = path.split('#').next().unwrap_or_default();
-        let slash = if path.starts_with('/') { "" } else { "/" };
-        (!host.is_empty() && host.bytes().all(fits)).then(|| UploadUrl {
-            host: host.to_owned(),
-            port,
-            authority: authority.to_owned(),
-            path_and_query: format!("{slash}{path}"),
-        })
-    }
-
-    /// Name or address, IPv6 without brackets.
-    pub fn host(&self) -> &str {
-        &self.host
-    }
-
-    /// 1 to 65535.
-    pub fn port(&self) -> u16 {
-        self.port
-    }
-
-    /// For the `Host` header.
-    pub fn authority(&self) -> &str {
-        &self.authority
-    }
-
-    /// For the request line; secret.
-    pub fn path_and_query(&self) -> &str {
-        &self.path_and_query
-    }
-}
-
-impl TryFrom<String> for UploadUrl {
-    type Error = String;
-    fn try_from(text: String) -> Result<Self, String> {
-        UploadUrl::parse(&text).ok_or_else(|| format!("url: allowed is {}", UploadUrl::ALLOWED))
-    }
-}
-
-impl From<UploadUrl> for String {
-    fn from(url: UploadUrl) -> String {
-        format!("https://{}{}", url.authority, url.path_and_query)
-    }
-}
-
-impl fmt::Display for UploadUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "https://{}/…", self.authority)
-    }
-}
-
-impl fmt::Debug for UploadUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
+    pub url: HttpsUrl,
 }
 
 /// `job/{id}/status`.
@@ -239,10 +148,12 @@ impl Job {
         let op = match op.as_ref().and_then(Value::as_str) {
             Some("reboot") => arguments(args).map(Op::Reboot)?,
             Some("log_upload") => Op::LogUpload(arguments::<LogUpload>(args)?.checked()?),
-            Some("update" | "reprovision") => {
-                return Err(unsupported("this version of roomd cannot do that"));
+            Some("reprovision") => {
+                let order = EnrolmentOrder::parse(args.to_string().as_bytes());
+                Op::Reprovision(Box::new(order.map_err(|error| bad(format!("args: {error}")))?))
             }
-            Some(_) => return Err(unsupported("op: known are reboot and log_upload")),
+            Some("update") => return Err(unsupported("this version of roomd cannot do that")),
+            Some(_) => return Err(unsupported("op: known are reboot, log_upload and reprovision")),
             None => return Err(bad("op: a text is wanted")),
         };
         let deadline = deadline.as_ref().and_then(Value::as_str);
@@ -313,6 +224,11 @@ mod tests {
         );
         assert_eq!(upload.url.path_and_query(), "/b?sign=s3cret");
         assert_eq!(Job::parse(&serde_json::to_vec(&job).unwrap()), Ok(job));
+        let args = json!({"enroll_url": "https://h/s3cret", "token": "s3cret", "fleet": "f", "name": "Hall"});
+        let text = json!({"op": "reprovision", "deadline": "2026-11-21T20:00:00Z", "args": args});
+        let job = Job::parse(text.to_string().as_bytes()).unwrap();
+        assert!(!format!("{job:?}").contains("s3cret"));
+        assert_eq!(serde_json::to_value(&job).unwrap(), text);
     }
 
     #[test]
@@ -341,7 +257,13 @@ mod tests {
             (r#"{"op":7}"#.to_owned(), Code::BadRequest, "op"),
             (r#"{"op":"dance"}"#.to_owned(), Code::Unsupported, "reboot"),
             (r#"{"op":"update","args":{"url":"s3cret"}}"#.to_owned(), Code::Unsupported, "cannot"),
-            (r#"{"op":"reprovision"}"#.to_owned(), Code::Unsupported, "cannot"),
+            (r#"{"op":"reprovision"}"#.to_owned(), Code::BadRequest, "args: not {enroll_url"),
+            (
+                r#"{"op":"reprovision","args":{"enroll_url":"https://h/","token":["s3cret"],"fleet":"f"}}"#
+                    .to_owned(),
+                Code::BadRequest,
+                "args: token",
+            ),
             (upload(day, next, "http://s3cret"), Code::BadRequest, "https://"),
             (upload(day, next, "https://s3cret@h/"), Code::BadRequest, "https://"),
             (upload(day, next, "https://"), Code::BadRequest, "https://"),
@@ -361,9 +283,9 @@ mod tests {
     proptest! {
         #[test]
         fn no_text_makes_it_panic(text in "(https://)?\\PC{0,60}", bytes in proptest::collection::vec(any::<u8>(), 0..80)) {
-            if let Some(url) = UploadUrl::parse(&text) {
+            if let Some(url) = HttpsUrl::parse(&text) {
                 let shown = url.to_string();
-                prop_assert_eq!(UploadUrl::parse(&String::from(url.clone())), Some(url));
+                prop_assert_eq!(HttpsUrl::parse(&String::from(url.clone())), Some(url));
                 prop_assert!(shown.ends_with("/…"));
             }
             let _ = Job::parse(&bytes);

@@ -2,23 +2,28 @@
 //! told and done is asked for.
 //!
 //! Every change of a job's status is kept on the disk before anything is done for it, so that a job that was begun is
-//! known after a power cut: an upload begins anew, a reboot has succeeded when the kernel was booted anew.
+//! known after a power cut: an upload begins anew, a reboot has succeeded when the kernel was booted anew. An enrolment is
+//! handed over once, and its token forgotten; who carries it out is asked what came of it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use super::Code;
+use super::enrolment::EnrolmentOrder;
 use super::job::{Job, JobStatus, LogUpload, Op, Progress, When};
 
 /// Jobs remembered, those that have ended included until the fleet has taken them away. When it is full, those are
 /// forgotten whose deadline has passed (they would not be run again); else a new job is `busy`.
 pub const REMEMBERED: usize = 32;
 
+/// What an enrolment that was handed over waits for: where this unit is not installed, its deadline ends it.
+const ENROLLING: &str = "waiting_for_roomd-reprovision.path";
+
 /// A job as it is kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Row {
-    /// The order as it came, as long as it has not ended; it may hold secrets.
+    /// The order as it came, as long as it has not ended or, with a token in it, was handed over; it may hold secrets.
     order: Option<String>,
     /// By this the order is known again.
     fingerprint: u64,
@@ -30,6 +35,9 @@ pub struct Row {
     /// It was asked for: not again, even where a restart leaves the boot's id as it was (a container).
     #[serde(default)]
     asked: bool,
+    /// While an enrolment runs: the label of its token.
+    #[serde(default)]
+    enrolment: Option<String>,
 }
 
 /// Something to be done, once everything of [`JobBook::unkept`] is on the disk.
@@ -41,6 +49,21 @@ pub enum Action {
     Upload(String, LogUpload, i64),
     /// Stop sending.
     Abort(String),
+    /// Hand over an order to enrol.
+    Enrol(String, Box<EnrolmentOrder>),
+    /// Take it back.
+    Withdraw(String),
+}
+
+/// An enrolment that runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Enrolling {
+    /// The job.
+    pub id: String,
+    /// Of its token.
+    pub label: String,
+    /// It was handed over.
+    pub asked: bool,
 }
 
 /// What became of an order.
@@ -62,6 +85,12 @@ struct Entry {
     begun: bool,
 }
 
+impl Entry {
+    fn is_uploading(&self) -> bool {
+        self.begun && !self.row.status.status.is_end() && matches!(self.op, Some(Op::LogUpload(_)))
+    }
+}
+
 /// The jobs.
 #[derive(Debug)]
 pub struct JobBook {
@@ -71,6 +100,7 @@ pub struct JobBook {
     untold: BTreeSet<String>,
     ended: BTreeSet<String>,
     aborted: BTreeSet<String>,
+    withdrawn: BTreeSet<String>,
 }
 
 impl JobBook {
@@ -83,6 +113,7 @@ impl JobBook {
             untold: BTreeSet::new(),
             ended: BTreeSet::new(),
             aborted: BTreeSet::new(),
+            withdrawn: BTreeSet::new(),
         }
     }
 
@@ -95,7 +126,9 @@ impl JobBook {
         };
         let rebooting = matches!(op, Some(Op::Reboot(_))) && row.status.status == Progress::Running;
         let booted = rebooting && row.boot.as_ref() != Some(&self.boot);
-        let (unreadable, running) = (op.is_none() && !row.status.status.is_end(), row.status.status);
+        let enrolling = row.enrolment.is_some();
+        let (unreadable, running) =
+            (op.is_none() && !enrolling && !row.status.status.is_end(), row.status.status);
         let begun = row.asked;
         self.jobs.insert(id.to_owned(), Entry { row, op, begun });
         self.untold.insert(id.to_owned());
@@ -103,7 +136,7 @@ impl JobBook {
             self.end(id, Progress::Succeeded, Code::Ok, "the machine was restarted", ts);
         } else if unreadable {
             self.end(id, Progress::Failed, Code::Unknown, "what was kept of it cannot be read", ts);
-        } else if running == Progress::Running && !rebooting {
+        } else if running == Progress::Running && !rebooting && !enrolling {
             self.change(id, Progress::Queued, "again_after_restart", 0, "", ts);
         }
     }
@@ -140,7 +173,7 @@ impl JobBook {
         let parsed = Job::parse(payload);
         let deadline_ms = parsed.as_ref().ok().map(Job::deadline_ms);
         let order = String::from_utf8(payload.to_vec()).ok();
-        let row = Row { order, fingerprint, deadline_ms, status, boot: None, asked: false };
+        let row = Row { order, fingerprint, deadline_ms, status, boot: None, asked: false, enrolment: None };
         let op = parsed.as_ref().ok().map(|job| job.op.clone());
         self.jobs.insert(id.to_owned(), Entry { row, op, begun: false });
         self.touch(id);
@@ -162,13 +195,8 @@ impl JobBook {
 
     /// The fleet has taken the order `id` away: it is forgotten, and given up if it had not ended.
     pub fn removed(&mut self, id: &str) {
-        if let Some(entry) = self.jobs.remove(id)
-            && entry.begun
-            && !entry.row.status.status.is_end()
-            && matches!(entry.op, Some(Op::LogUpload(_)))
-        {
-            self.aborted.insert(id.to_owned());
-        }
+        self.stop(id);
+        self.jobs.remove(id);
         self.ended.remove(id);
         self.touch(id);
     }
@@ -189,12 +217,23 @@ impl JobBook {
         self.end(id, progress, code, message, ts);
     }
 
-    /// The machine was asked to restart.
+    /// The machine was asked to restart, or the order to enrol was handed over.
     pub fn asked(&mut self, id: &str) {
         if let Some(entry) = self.jobs.get_mut(id) {
             entry.row.asked = true;
+            if entry.row.enrolment.is_some() {
+                (entry.row.order, entry.op) = (None, None);
+            }
             self.unkept.insert(id.to_owned());
         }
+    }
+
+    /// The enrolment that runs: whoever knows what came of it says so by [`JobBook::finished`].
+    pub fn enrolling(&self) -> Option<Enrolling> {
+        self.jobs.iter().find_map(|(id, entry)| {
+            let label = entry.row.enrolment.clone()?;
+            Some(Enrolling { id: id.clone(), label, asked: entry.row.asked })
+        })
     }
 
     /// What is due `now`; `idle`: a restart would disturb nobody.
@@ -202,16 +241,17 @@ impl JobBook {
         self.deadlines(now_ms, ts);
         let mut actions: Vec<Action> =
             std::mem::take(&mut self.aborted).into_iter().map(Action::Abort).collect();
-        let is_uploading = |entry: &Entry| {
-            entry.begun && !entry.row.status.status.is_end() && matches!(entry.op, Some(Op::LogUpload(_)))
-        };
-        let mut uploading = self.jobs.values().any(is_uploading);
+        actions.extend(std::mem::take(&mut self.withdrawn).into_iter().map(Action::Withdraw));
+        let mut uploading = self.jobs.values().any(Entry::is_uploading);
+        let mut enrolling = self.enrolling().is_some();
         for (id, op, progress, deadline_ms) in self.open(|entry| !entry.begun) {
             match op {
                 Some(Op::Reboot(_)) if progress == Progress::Running => {
                     actions.push(Action::Reboot(id.clone()))
                 }
-                Some(Op::Reboot(reboot)) if reboot.when == When::Idle && (!idle || uploading) => {
+                Some(Op::Reboot(reboot))
+                    if reboot.when == When::Idle && (!idle || uploading || enrolling) =>
+                {
                     self.change(&id, Progress::Queued, "waiting_until_idle", 0, "", ts);
                     continue;
                 }
@@ -227,6 +267,15 @@ impl JobBook {
                     uploading = true;
                     self.change(&id, Progress::Running, "collecting", 0, "", ts);
                     actions.push(Action::Upload(id.clone(), upload, deadline_ms));
+                }
+                Some(Op::Reprovision(_)) if enrolling && progress == Progress::Queued => continue,
+                Some(Op::Reprovision(order)) => {
+                    enrolling = true;
+                    self.change(&id, Progress::Running, ENROLLING, 50, "", ts);
+                    if let Some(entry) = self.jobs.get_mut(&id) {
+                        entry.row.enrolment = Some(order.token.label());
+                    }
+                    actions.push(Action::Enrol(id.clone(), order));
                 }
                 None => continue,
             }
@@ -251,12 +300,13 @@ impl JobBook {
     /// An action could not be done because nothing can be kept: it is given out again.
     pub fn postponed(&mut self, action: &Action) {
         match action {
-            Action::Reboot(id) | Action::Upload(id, ..) => {
+            Action::Reboot(id) | Action::Upload(id, ..) | Action::Enrol(id, _) => {
                 if let Some(entry) = self.jobs.get_mut(id) {
                     entry.begun = false;
                 }
             }
             Action::Abort(id) => drop(self.aborted.insert(id.clone())),
+            Action::Withdraw(id) => drop(self.withdrawn.insert(id.clone())),
         }
     }
 
@@ -289,19 +339,24 @@ impl JobBook {
         for (id, op, progress, _) in
             self.open(|entry| entry.row.deadline_ms.is_some_and(|deadline| deadline <= now_ms))
         {
-            let begun = self.jobs.get(&id).is_some_and(|entry| entry.begun);
+            self.stop(&id);
             match (op, progress) {
                 (Some(Op::Reboot(_)), Progress::Running) => {
                     let message = "the machine was asked to restart, and has not until the deadline";
                     self.end(&id, Progress::Failed, Code::Timeout, message, ts);
                 }
-                (op, _) => {
-                    if begun && matches!(op, Some(Op::LogUpload(_))) {
-                        self.aborted.insert(id.clone());
-                    }
-                    self.end(&id, Progress::TimedOut, Code::Timeout, "its deadline came first", ts);
-                }
+                _ => self.end(&id, Progress::TimedOut, Code::Timeout, "its deadline came first", ts),
             }
+        }
+    }
+
+    /// What is being done for a job is to be stopped.
+    fn stop(&mut self, id: &str) {
+        let Some(entry) = self.jobs.get(id) else { return };
+        if entry.is_uploading() {
+            self.aborted.insert(id.to_owned());
+        } else if entry.row.enrolment.is_some() {
+            self.withdrawn.insert(id.to_owned());
         }
     }
 
@@ -352,7 +407,7 @@ impl JobBook {
         let message = message.to_owned();
         entry.row.status =
             JobStatus { status: progress, step, percent, code: Some(code), message, ts: ts.to_owned() };
-        entry.row.order = None;
+        (entry.row.order, entry.row.enrolment) = (None, None);
         entry.op = None;
         self.ended.insert(id.to_owned());
         self.touch(id);

@@ -23,11 +23,12 @@ const BAR: usize = 30;
 pub enum JobOrder {
     /// Have the box do a job and follow it to its end
     #[command(after_help = "Examples:\n  roomctl --box lobby job run reboot\n  \
-        roomctl --box lobby job run reboot --args '{\"when\": \"now\"}' --deadline 10m")]
+        roomctl --box lobby job run reboot --args '{\"when\": \"now\"}' --deadline 10m\n  \
+        roomctl --box lobby job run reprovision --args - < roomd-provision.json")]
     Run {
-        /// What: reboot, log_upload
+        /// What: reboot, log_upload, reprovision
         op: String,
-        /// Its arguments
+        /// Its arguments; - reads them from the standard input, as is good for secrets
         #[arg(long, value_name = "JSON", default_value = "{}")]
         args: String,
         /// How long it may take; then it is given up
@@ -169,7 +170,9 @@ pub(super) async fn job(
 ) -> Result<Exit, Error> {
     match order {
         JobOrder::Run { op, args: given, deadline, id } => {
-            let arguments = serde_json::from_str(given)
+            let read = (given == "-").then(|| std::io::read_to_string(std::io::stdin()));
+            let read = read.transpose().map_err(|error| Error::Usage(format!("--args -: {error}")))?;
+            let arguments = serde_json::from_str(read.as_deref().unwrap_or(given))
                 .map_err(|error| Error::Usage(format!("--args is not JSON: {error}")))?;
             run((op, arguments), *deadline, id.clone(), args, out, err).await
         }

@@ -20,7 +20,8 @@ const LONGEST_TOKEN: Duration = Duration::from_secs(30 * 86_400);
 /// What `roomctl provision` takes.
 #[derive(Clone, Debug, clap::Args)]
 pub struct ProvisionArgs {
-    /// The provisioning file [default: the first of /boot/firmware/, /boot/, /etc/roomd/roomd-provision.json]
+    /// The provisioning file [default: roomd-provision.json in /boot/firmware, /boot, /etc/roomd, /run/roomd; the first
+    /// that is good]
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
     /// The daemon's configuration, which tells the state directory and perhaps the box's id
@@ -84,11 +85,30 @@ pub(super) async fn provision(
         Some(settings) => (settings.device.state_dir, settings.device.id),
         None => (configured.unwrap_or_else(|| config::STATE_DIR.into()), None),
     };
-    let enrolled = async {
-        let file = provision::find(args.file.as_deref())?;
-        provision::enrol(&Place { file, state_dir, box_id }).await
-    };
-    let (exit, document, text) = match enrolled.await {
+    let mut exit = Exit::Never;
+    match provision::find(args.file.as_deref()) {
+        Err(error) => exit = told(Err(error), as_json, out)?,
+        Ok(files) => {
+            // One that is no good for ever must not keep the next from its turn.
+            for file in files {
+                let place = Place { file, state_dir: state_dir.clone(), box_id: box_id.clone() };
+                exit = told(provision::attempt(&place).await, as_json, out)?;
+                if exit != Exit::Never {
+                    break;
+                }
+            }
+        }
+    }
+    Ok(exit)
+}
+
+/// Tells what came of one file.
+fn told(
+    enrolled: Result<Enrolled, provision::Error>,
+    as_json: bool,
+    out: &mut dyn Write,
+) -> Result<Exit, Error> {
+    let (exit, document, text) = match enrolled {
         Ok(Enrolled::Before) => (
             Exit::Done,
             json!({"ok": true, "enrolled": "before"}),

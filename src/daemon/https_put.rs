@@ -16,7 +16,7 @@ use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use crate::control::job::UploadUrl;
+use crate::control::https_url::HttpsUrl;
 use crate::rtc::signal::tls;
 
 /// Longest time for name, TCP and TLS.
@@ -56,7 +56,7 @@ pub enum Failure {
 
 /// Where to.
 pub struct Put {
-    url: UploadUrl,
+    url: HttpsUrl,
     tls: Arc<ClientConfig>,
 }
 
@@ -65,7 +65,7 @@ impl Put {
     ///
     /// # Errors
     /// For people, when that file cannot be used.
-    pub fn new(url: UploadUrl) -> Result<Put, String> {
+    pub fn new(url: HttpsUrl) -> Result<Put, String> {
         let own = match std::env::var_os("SSL_CERT_FILE") {
             None => None,
             Some(path) => {

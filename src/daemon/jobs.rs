@@ -12,11 +12,13 @@ use tracing::{info, warn};
 
 use super::log_upload::{self, Uploading};
 use crate::base::{Shutdown, clock};
+use crate::control::enrolment::EnrolmentOrder;
 use crate::control::event::EventKind;
 use crate::control::job::{JobStatus, LogUpload, Progress, is_idle};
 use crate::control::job_book::{Action, JobBook, Received};
 use crate::control::{Code, State, rfc3339};
 use crate::mqtt::{Arrived, Documents, Events, Place};
+use crate::provision::{self, Handover};
 use crate::store::Store;
 
 /// How often deadlines are looked at.
@@ -45,9 +47,9 @@ pub struct Jobs {
     pub documents: Documents,
     /// Who hears of their ends.
     pub events: Events,
-    /// Where a restart of the machine is asked for: `/run/roomd`.
+    /// Where a restart of the machine, and an enrolment, is asked for: `/run/roomd`.
     pub runtime_dir: PathBuf,
-    /// For what is on its way out.
+    /// For what is on its way out; and where an enrolment shows.
     pub state_dir: PathBuf,
 }
 
@@ -62,7 +64,9 @@ impl Jobs {
     pub async fn run(self, mut arriving: mpsc::Receiver<Arrived>, shutdown: Shutdown) {
         let boot = std::fs::read_to_string(BOOT_ID).unwrap_or_default();
         let (tell, mut news) = mpsc::channel(NEWS);
-        let mut work = Work { book: JobBook::new(boot.trim()), jobs: self, tell, uploads: BTreeMap::new() };
+        let handover = Handover::new(&self.runtime_dir);
+        let book = JobBook::new(boot.trim());
+        let mut work = Work { book, jobs: self, tell, handover, uploads: BTreeMap::new() };
         work.restore().await;
         loop {
             work.settle().await;
@@ -81,6 +85,7 @@ struct Work {
     book: JobBook,
     jobs: Jobs,
     tell: mpsc::Sender<News>,
+    handover: Handover,
     /// Dropping one ends it.
     uploads: BTreeMap<String, Uploading>,
 }
@@ -100,10 +105,34 @@ impl Work {
                 Err(_) => warn!(id, "what was kept of this job is damaged: it is forgotten"),
             }
         }
+        match self.book.enrolling() {
+            // This process goes by it, so it is done.
+            Some(enrolling) if provision::is_in_force(&self.jobs.state_dir, &enrolling.label) => {
+                self.book.finished(&enrolling.id, Code::Ok, "the box is enrolled anew", &stamp());
+            }
+            Some(_) => {}
+            // Of a job that has ended meanwhile.
+            None => self.withdraw(),
+        }
+    }
+
+    /// What came of the order that was handed over, other than that it is in force.
+    fn look_at_enrolment(&mut self) {
+        let Some(enrolling) = self.book.enrolling().filter(|enrolling| enrolling.asked) else { return };
+        // In this order: it is removed last.
+        let waits = self.handover.is_given();
+        if let Some(failure) = self.handover.failure(&enrolling.label) {
+            self.book.finished(&enrolling.id, failure.code, &failure.message, &stamp());
+        } else if !waits && !provision::is_in_force(&self.jobs.state_dir, &enrolling.label) {
+            let message =
+                "the order has gone with its folder before anything came of it; its token may be used up";
+            self.book.finished(&enrolling.id, Code::Unknown, message, &stamp());
+        }
     }
 
     /// Everything that is due: kept first, then told, then done.
     async fn settle(&mut self) {
+        self.look_at_enrolment();
         let idle = is_idle(&self.jobs.state.borrow());
         let actions = self.book.turn(now_ms(), idle, &stamp());
         if let Err(reason) = self.keep().await {
@@ -116,7 +145,11 @@ impl Work {
                 None => drop(self.jobs.documents.clear(Place::JobStatus(id))),
             }
         }
-        for (id, status) in self.book.ended() {
+        let ended = self.book.ended();
+        if !ended.is_empty() && self.book.enrolling().is_none() {
+            self.withdraw();
+        }
+        for (id, status) in ended {
             info!(id, status = ?status.status, code = ?status.code, status.message, "job ended");
             let data =
                 json!({"id": id, "status": status.status, "code": status.code, "message": status.message});
@@ -127,6 +160,8 @@ impl Work {
                 Action::Reboot(id) => self.reboot(&id),
                 Action::Upload(id, upload, deadline_ms) => self.upload(id, upload, deadline_ms),
                 Action::Abort(id) => drop(self.uploads.remove(&id)),
+                Action::Enrol(id, order) => self.enrol(&id, &order),
+                Action::Withdraw(_) => self.withdraw(),
             }
         }
         if let Err(reason) = self.keep().await {
@@ -211,6 +246,26 @@ impl Work {
                 let message = format!("cannot ask for it by {}: {error}", request.display());
                 self.book.finished(id, Code::Internal, &message, &stamp());
             }
+        }
+    }
+
+    /// By the contract of `systemd/roomd-reprovision.path`.
+    fn enrol(&mut self, id: &str, order: &EnrolmentOrder) {
+        match self.handover.give(order) {
+            Ok(()) => {
+                info!(id, server = order.server(), order.fleet, "the order to enrol is handed over");
+                self.book.asked(id);
+            }
+            Err(error) => {
+                let message = format!("cannot hand it over in {}: {error}", self.jobs.runtime_dir.display());
+                self.book.finished(id, Code::Internal, &message, &stamp());
+            }
+        }
+    }
+
+    fn withdraw(&self) {
+        if let Err(error) = self.handover.take_back() {
+            warn!(%error, "the order to enrol cannot be taken back");
         }
     }
 

@@ -6,7 +6,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 
 use super::api::Answer;
-use super::order::name_fits;
+use crate::control::enrolment::name_fits;
 use crate::control::topics::check_name;
 use crate::mqtt::Endpoint;
 

@@ -15,11 +15,12 @@ use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
 
 use super::api::{Answer, Broker, Refusal, Request};
 use super::https::{Answered, Failure};
-use super::order::{Found, Order};
+use super::order::Found;
 use super::{Error, accept, https, order};
 use crate::base::not_before::NotBefore;
 use crate::base::private_file::{self, Owner};
 use crate::base::{clock, ids};
+use crate::control::enrolment::EnrolmentOrder;
 use crate::daemon;
 
 /// How long the network is waited for.
@@ -73,7 +74,7 @@ pub async fn enrol(place: &Place) -> Result<Enrolled, Error> {
     };
     let state = State::open(&place.state_dir)?;
     let kept = Kept::of(&order, &state);
-    if kept.is_in_force(&state) {
+    if is_in_force(&state.dir, &kept.label) {
         return forget(place);
     }
     let box_id = state.box_id(place.box_id.as_deref())?;
@@ -92,8 +93,23 @@ fn forget(place: &Place) -> Result<Enrolled, Error> {
     erase(&place.file).map(|()| Enrolled::Before)
 }
 
+/// The daemon may have taken its order back meanwhile: then it is gone already.
 fn erase(file: &Path) -> Result<(), Error> {
-    private_file::erase(file).map_err(disk("remove", file))
+    match private_file::erase(file) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(disk("remove", file)(error)),
+        _ => Ok(()),
+    }
+}
+
+/// Whether the enrolment by the token with this `label` is the one that the configuration stands for.
+pub fn is_in_force(state_dir: &Path, label: &str) -> bool {
+    let text = fs::read_to_string(state_dir.join(CONFIGURATION)).unwrap_or_default();
+    text.contains(&format!("mqtt-{label}.crt"))
+        && ["crt", "key"].iter().all(|end| kept_file(state_dir, label, end).exists())
+}
+
+fn kept_file(state_dir: &Path, label: &str, end: &str) -> PathBuf {
+    state_dir.join("identity").join(format!("mqtt-{label}.{end}"))
 }
 
 fn disk(doing: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Error {
@@ -146,16 +162,11 @@ struct Kept {
 }
 
 impl Kept {
-    fn of(order: &Order, state: &State) -> Kept {
+    fn of(order: &EnrolmentOrder, state: &State) -> Kept {
         let label = order.token.label();
-        let file = |end: &str| state.dir.join("identity").join(format!("mqtt-{label}.{end}"));
-        Kept { key: file("key"), certificate: file("crt"), ca: file("ca.crt"), label }
-    }
-
-    /// Whether this enrolment is the one that the configuration stands for.
-    fn is_in_force(&self, state: &State) -> bool {
-        let text = fs::read_to_string(state.dir.join(CONFIGURATION)).unwrap_or_default();
-        text.contains(&format!("mqtt-{}.crt", self.label)) && self.certificate.exists() && self.key.exists()
+        let file = |end: &str| kept_file(&state.dir, &label, end);
+        let (key, certificate, ca) = (file("key"), file("crt"), file("ca.crt"));
+        Kept { label, key, certificate, ca }
     }
 
     /// The key of this enrolment, made now if there is none.
@@ -200,8 +211,13 @@ impl Kept {
 }
 
 /// Asks the server, waiting a while for the network.
-async fn ask(order: &Order, box_id: &str, key: &KeyPair, time: NotBefore) -> Result<Answered, Error> {
-    let failed = |reason: String| Error::Network { server: order.url.to_string(), reason };
+async fn ask(
+    order: &EnrolmentOrder,
+    box_id: &str,
+    key: &KeyPair,
+    time: NotBefore,
+) -> Result<Answered, Error> {
+    let failed = |reason: String| Error::Network { server: order.server(), reason };
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, box_id);
@@ -244,8 +260,8 @@ fn told(failure: &Failure, time: NotBefore) -> String {
     format!("{text} (by {by} it is {at})")
 }
 
-fn checked(order: &Order, answered: &Answered, key: &str) -> Result<Answer, Error> {
-    let server = order.url.to_string();
+fn checked(order: &EnrolmentOrder, answered: &Answered, key: &str) -> Result<Answer, Error> {
+    let server = order.server();
     match answered.status {
         200..300 => accept::check(&answered.body, key).map_err(|reason| Error::Answer { server, reason }),
         status => {
@@ -257,7 +273,8 @@ fn checked(order: &Order, answered: &Answered, key: &str) -> Result<Answer, Erro
                 }
                 None => ("http".to_owned(), "it gives no reason".to_owned()),
             };
-            let short = |text: String| text.chars().filter(|c| !c.is_control()).take(300).collect();
+            let told = |text: String| text.replace(order.token.reveal(), "…");
+            let short = |text: String| told(text).chars().filter(|c| !c.is_control()).take(300).collect();
             Err(Error::Refused { server, status, code: short(code), message: short(message) })
         }
     }

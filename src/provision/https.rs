@@ -17,8 +17,9 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::api::ANSWER_BYTES;
-use super::order::{EnrollUrl, Order};
 use crate::base::not_before::NotBefore;
+use crate::control::enrolment::EnrolmentOrder;
+use crate::control::https_url::HttpsUrl;
 
 /// Longest wait for a connection to be there.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -46,7 +47,7 @@ pub(super) struct Answered {
 }
 
 /// Whom `order` trusts, judged at the time of `clock`: its own authority alone, or the public web's.
-pub(super) fn trust(order: &Order, clock: NotBefore) -> Result<Arc<ClientConfig>, String> {
+pub(super) fn trust(order: &EnrolmentOrder, clock: NotBefore) -> Result<Arc<ClientConfig>, String> {
     let roots = match &order.ca {
         None => RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() },
         Some(pem) => {
@@ -68,8 +69,12 @@ pub(super) fn trust(order: &Order, clock: NotBefore) -> Result<Arc<ClientConfig>
 }
 
 /// Posts `body` to the order's URL with its token.
-pub(super) async fn post(order: &Order, tls: Arc<ClientConfig>, body: String) -> Result<Answered, Failure> {
-    let url = &order.url;
+pub(super) async fn post(
+    order: &EnrolmentOrder,
+    tls: Arc<ClientConfig>,
+    body: String,
+) -> Result<Answered, Failure> {
+    let url = &order.enroll_url;
     let connecting = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect((url.host(), url.port())));
     let tcp = match connecting.await {
         Ok(connected) => connected.map_err(Failure::Unreachable)?,
@@ -82,12 +87,12 @@ pub(super) async fn post(order: &Order, tls: Arc<ClientConfig>, body: String) ->
     }
 }
 
-fn request(order: &Order, body: String) -> Result<Request<Body>, Failure> {
+fn request(order: &EnrolmentOrder, body: String) -> Result<Request<Body>, Failure> {
     let mut authorization = header::HeaderValue::try_from(format!("Bearer {}", order.token.reveal()))
         .map_err(|_| Failure::Broken("the token cannot be sent".to_owned()))?;
     authorization.set_sensitive(true);
-    Request::post(order.url.path_and_query())
-        .header(header::HOST, order.url.authority())
+    Request::post(order.enroll_url.path_and_query())
+        .header(header::HOST, order.enroll_url.authority())
         .header(header::USER_AGENT, concat!("roomd/", env!("CARGO_PKG_VERSION")))
         .header(header::CONTENT_TYPE, "application/json")
         .header(header::CONTENT_LENGTH, body.len())
@@ -97,7 +102,7 @@ fn request(order: &Order, body: String) -> Result<Request<Body>, Failure> {
 }
 
 async fn exchange(
-    url: &EnrollUrl,
+    url: &HttpsUrl,
     tls: Arc<ClientConfig>,
     tcp: TcpStream,
     request: Request<Body>,

@@ -6,6 +6,7 @@
 //! | `api` | what is said over HTTPS |
 //! | `order` | `roomd-provision.json` |
 //! | `enrol` | the box's side, step by step |
+//! | `handover` | how the daemon has that done, and hears why it was not |
 //! | `accept` | checks the answer, makes the configuration out of it |
 //! | `https` | one POST |
 //! | `server/` | the other side: authority, tokens, HTTPS, what mosquitto needs |
@@ -13,6 +14,7 @@
 mod accept;
 mod api;
 mod enrol;
+mod handover;
 mod https;
 mod order;
 pub mod server;
@@ -21,7 +23,9 @@ mod tests;
 
 use std::path::PathBuf;
 
-pub use enrol::{Enrolled, Place, enrol};
+use crate::control::Code;
+pub use enrol::{Enrolled, Place, enrol, is_in_force};
+pub use handover::{Failure, Handover, attempt};
 pub use order::{PLACES, find};
 
 /// Why the box was not enrolled. Never holds the token.
@@ -85,6 +89,16 @@ pub enum Error {
 }
 
 impl Error {
+    /// The outcome, as a job tells it.
+    pub fn code(&self) -> Code {
+        match self {
+            Error::NoFile { .. } | Error::File { .. } => Code::BadRequest,
+            Error::Refused { status: 401 | 403, .. } => Code::Unauthorized,
+            Error::Refused { .. } | Error::Network { .. } | Error::Answer { .. } => Code::Upstream,
+            Error::Disk { .. } | Error::Key(_) => Code::Internal,
+        }
+    }
+
     /// Whether the same attempt can never succeed: exit code 78, and nobody tries again.
     pub fn is_final(&self) -> bool {
         match self {

@@ -9,11 +9,13 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
+use super::handover::attempt_with;
 use super::server::{EnrollServer, Settings, TokenWish};
 use super::*;
 use crate::base::Shutdown;
 use crate::base::private_file::power;
 use crate::config::{self, Environment};
+use crate::control::enrolment::EnrolmentOrder;
 
 /// A free port; somebody else may take it before it is used, which on loopback hardly happens.
 fn free_port() -> u16 {
@@ -197,6 +199,62 @@ async fn bad_tokens_and_wrong_fleets_are_refused_for_good() {
         assert!(place.file.exists() && settings(&place.state_dir).mqtt.is_none());
     }
     assert_eq!(lab.used(), 0);
+}
+
+#[tokio::test]
+async fn what_the_daemon_hands_over_is_removed_when_it_is_given_up_and_the_reason_is_left() {
+    let lab = Lab::start().await;
+    let place = lab.ordered("box");
+    enrol(&place).await.unwrap();
+    let before = settings(&place.state_dir).mqtt.unwrap().client_cert.unwrap();
+    let run = lab.dir.path().join("run");
+    std::fs::create_dir(&run).unwrap();
+    let handover = Handover::new(&run);
+    let file = run.join("roomd-provision.json");
+    let place = Place { file: file.clone(), ..place };
+    let order = |text: &Value| EnrolmentOrder::parse(text.to_string().as_bytes()).unwrap();
+    let names = || {
+        let entries = std::fs::read_dir(&run).unwrap().flatten();
+        entries.map(|entry| entry.file_name().into_string().unwrap()).collect::<Vec<_>>()
+    };
+
+    let mut wrong = lab.token(None, HOUR);
+    wrong["token"] = "s3cret-guess".into();
+    let wrong = order(&wrong);
+    handover.give(&wrong).unwrap();
+    assert_eq!(mode(&file), 0o600);
+    assert!(attempt_with(&place, &file).await.unwrap_err().is_final());
+    assert_eq!(names(), ["reprovision-result"]);
+    let line = std::fs::read_to_string(run.join("reprovision-result")).unwrap();
+    assert!(!line.contains("s3cret") && line.lines().count() == 1, "{line}");
+    assert_eq!(mode(&run.join("reprovision-result")), 0o600);
+    let failure = handover.failure(&wrong.token.label()).unwrap();
+    assert_eq!(failure.code, Code::Unauthorized);
+    assert!(failure.message.contains("token_unknown"), "{}", failure.message);
+    assert_eq!(handover.failure("0123456789abcdef"), None, "another token's");
+    assert_eq!(settings(&place.state_dir).mqtt.unwrap().client_cert.unwrap(), before);
+
+    // Nobody can make root read, or empty, another file through the daemon's folder.
+    let victim = lab.dir.path().join("victim");
+    std::fs::write(&victim, wrong.token.reveal()).unwrap();
+    std::os::unix::fs::symlink(&victim, &file).unwrap();
+    assert!(attempt_with(&place, &file).await.unwrap_err().is_final());
+    assert_eq!(std::fs::read_to_string(&victim).unwrap(), wrong.token.reveal());
+    assert_eq!(names(), ["reprovision-result"]);
+
+    // A server that is away: it stays, to be tried again.
+    let (away, id) = (Lab::quiet(), std::fs::read_to_string(place.state_dir.join("box-id")).unwrap());
+    let mut later = lab.token(Some(&id), HOUR);
+    later["ca"] = away.token(None, HOUR)["ca"].clone();
+    handover.give(&order(&later)).unwrap();
+    assert!(!attempt_with(&place, &file).await.unwrap_err().is_final());
+    assert_eq!(names(), ["roomd-provision.json"], "the earlier result is forgotten");
+
+    let good = order(&lab.token(Some(&id), HOUR));
+    handover.give(&good).unwrap();
+    assert!(!is_in_force(&place.state_dir, &good.token.label()));
+    attempt_with(&place, &file).await.unwrap();
+    assert!(is_in_force(&place.state_dir, &good.token.label()) && names().is_empty() && !before.0.exists());
 }
 
 #[tokio::test]

@@ -77,6 +77,7 @@ fn a_bad_configuration_is_rejected_as_a_whole_and_an_old_one_too_and_the_one_in_
         "camera": {"lens": 1, "fps": 0, "size": null}, "box": {"id": "me", "state_dir": "/"}, "mqtt": {"url": ""},
         "control": {"socket": "/s", "groups": ["a b"]}, "recording": {"min_free": "3MiB"}, "vidoe": {"x": 1},
         "audio": 7, "video": {"bitrate_kbps": 18_446_744_073_709_551_615u64}, "room": {"api_key": "k"},
+        "log": {"journal": true},
     });
     let report = desire(&broker, &id, 6, &bad);
     assert_eq!((&report["status"], &report["config_version"]), (&json!("rejected"), &json!(5)), "{report}");
@@ -91,6 +92,7 @@ fn a_bad_configuration_is_rejected_as_a_whole_and_an_old_one_too_and_the_one_in_
         "camera.size: bad_value",
         "control.groups: bad_value",
         "control.socket: forbidden",
+        "log.journal: forbidden",
         "mqtt.url: forbidden",
         "room.api_key: conflict",
         "video.bitrate_kbps: bad_value",

@@ -69,6 +69,41 @@ fn a_reboot_waits_until_the_box_is_idle_is_asked_for_and_has_failed_when_it_neve
 }
 
 #[test]
+fn an_order_to_enrol_anew_is_handed_over_and_taken_back_at_the_deadline_where_nobody_takes_it() {
+    let _gate = gate::undisturbed();
+    let broker = Broker::start();
+    let (mut roomd, id) = at(&broker);
+    let args = json!({"enroll_url": "https://127.0.0.1:1/v1", "token": "s3cret", "fleet": "default"});
+    broker.put(&id, "job/e1", &order("reprovision", &args, &in_seconds(20)));
+    let is = |what: &'static str| move |status: &Value| short(status) == what;
+    broker.wait(&id, "job/e1/status", is("running/waiting_for_roomd-reprovision.path/-"));
+    let request = roomd.path("roomd-provision.json");
+    roomd.wait_for("the order", |_| request.exists());
+    let given: Value = serde_json::from_slice(&std::fs::read(&request).expect("it is there")).expect("JSON");
+    assert_eq!(given, args);
+    let mode =
+        std::os::unix::fs::PermissionsExt::mode(&request.metadata().expect("it is there").permissions());
+    assert_eq!(mode & 0o777, 0o600);
+    assert!(!roomd.log().contains("s3cret"), "{}", roomd.log());
+
+    let dir = roomd.kill();
+    let mut roomd = Roomd::start_in(dir, &broker.config());
+    let request = roomd.path("roomd-provision.json");
+    let ended = broker.wait(&id, "job/e1/status", |status| status["code"].is_string());
+    assert_eq!(short(&ended), "timed_out/waiting_for_roomd-reprovision.path/timeout", "{ended}");
+    roomd.wait_for("the order to be taken back", |_| !request.exists());
+    assert!(!roomd.log().contains("s3cret"), "{}", roomd.log());
+
+    // One whose order vanishes with its folder cannot be told about.
+    broker.put(&id, "job/e2", &order("reprovision", &args, &in_seconds(600)));
+    roomd.wait_for("the order", |_| request.exists());
+    broker.wait(&id, "job/e2/status", is("running/waiting_for_roomd-reprovision.path/-"));
+    std::fs::remove_file(&request).expect("it was there");
+    broker.wait(&id, "job/e2/status", is("failed/waiting_for_roomd-reprovision.path/unknown"));
+    roomd.stop();
+}
+
+#[test]
 fn what_makes_no_sense_cannot_be_done_or_comes_late_is_told_and_stays_so_after_a_restart() {
     let _gate = gate::undisturbed();
     let broker = Broker::start();
@@ -76,11 +111,13 @@ fn what_makes_no_sense_cannot_be_done_or_comes_late_is_told_and_stays_so_after_a
     let later = in_seconds(3600);
     let range =
         json!({"since": "2026-01-02T00:00:00Z", "until": "2026-01-01T00:00:00Z", "url": "https://h/s3cret"});
+    let token = json!({"enroll_url": "https://h/", "token": "s3cret s3cret", "fleet": "f"});
     let cases = [
         ("torn", "{\"op\":\"reboot\"".to_owned(), "rejected/queued/bad_request"),
         ("late", order("reboot", &json!({}), &in_seconds(-5)), "timed_out/queued/expired"),
         ("update", order("update", &json!({"url": "s3cret"}), &later), "rejected/queued/unsupported"),
-        ("reprovision", order("reprovision", &json!({}), &later), "rejected/queued/unsupported"),
+        ("reprovision", order("reprovision", &json!({}), &later), "rejected/queued/bad_request"),
+        ("token", order("reprovision", &token, &later), "rejected/queued/bad_request"),
         ("dance", order("dance", &json!({}), &later), "rejected/queued/unsupported"),
         ("range", order("log_upload", &range, &later), "rejected/queued/bad_request"),
         ("args", order("reboot", &json!({"when": "s3cret"}), &later), "rejected/queued/bad_request"),

@@ -38,10 +38,23 @@ fn the_service_is_exposed_no_more_than_1_3() {
 fn every_unit_is_valid_and_a_box_with_nothing_at_all_starts() {
     let _gate = gate::undisturbed();
     let mut world = World::boot();
-    let units = ["roomd.service", "roomd-provision.service", "roomd-reboot.path", "roomd-reboot.service"];
+    let units = [
+        "roomd.service",
+        "roomd-provision.service",
+        "roomd-reboot.path",
+        "roomd-reboot.service",
+        "roomd-reprovision.path",
+    ];
     let said = world.must(&[&["systemd-analyze", "verify"], &units[..]].concat());
     assert_eq!(said, "");
-    world.must(&["systemctl", "enable", "roomd.service", "roomd-provision.service", "roomd-reboot.path"]);
+    world.must(&[
+        "systemctl",
+        "enable",
+        "roomd.service",
+        "roomd-provision.service",
+        "roomd-reboot.path",
+        "roomd-reprovision.path",
+    ]);
 
     // No configuration, no camera, no sound card, no network but loopback, no broker; and an enrolment that fails.
     world.write("/etc/roomd/roomd-provision.json", "{}");
@@ -61,7 +74,7 @@ fn every_unit_is_valid_and_a_box_with_nothing_at_all_starts() {
 }
 
 /// The operator's `roomctl` in [`World`].
-const OPERATOR: [&str; 9] = [
+pub const OPERATOR: [&str; 9] = [
     "roomctl",
     "--broker=mqtts://localhost:8883",
     "--ca-file=/root/fleet/ca.crt",
@@ -73,16 +86,21 @@ const OPERATOR: [&str; 9] = [
     "first",
 ];
 
-#[test]
-fn a_box_with_a_provisioning_file_enrols_at_its_first_start_and_is_online() {
-    let _gate = gate::undisturbed();
-    let mut world = World::boot();
+/// A `roomd-provision.json` for the box `first`, and its token.
+pub fn provisioning_file(world: &World) -> (String, String) {
+    let file = world.must(&["roomctl", "enroll-server", "token", "/root/fleet", "--for", "first"]);
+    let token = file.split("\"token\": \"").nth(1).and_then(|rest| rest.split('"').next());
+    let token = token.expect("a token").to_owned();
+    (file, token)
+}
+
+/// Enrolment server, broker, and the box `first`, which enrols at its first start; its token.
+pub fn enrol(world: &mut World) -> String {
     world.must(&["mkdir", "-p", "/root"]);
     world.must(&["roomctl", "enroll-server", "init", "/root/fleet", "--host", "localhost"]);
     world.must(&["systemd-run", "--unit=broker", "mosquitto", "-c", "/root/fleet/mosquitto.conf"]);
     world.must(&["systemd-run", "--unit=enrolment", "roomctl", "enroll-server", "run", "/root/fleet"]);
-    let file = world.must(&["roomctl", "enroll-server", "token", "/root/fleet", "--for", "first"]);
-    let token = file.split("\"token\": \"").nth(1).and_then(|rest| rest.split('"').next()).expect("a token");
+    let (file, token) = provisioning_file(world);
     world.write("/etc/roomd/roomd.toml", &format!("[box]\nid = \"first\"\n{CONFIG}"));
     world.write("/etc/roomd/roomd-provision.json", &file);
     // As at boot: one transaction, the order is the units' own.
@@ -95,13 +113,21 @@ fn a_box_with_a_provisioning_file_enrols_at_its_first_start_and_is_online() {
         "from the start of the units to an answer over the broker: {:.1} s",
         began.elapsed().as_secs_f64()
     );
+    token
+}
+
+#[test]
+fn a_box_with_a_provisioning_file_enrols_at_its_first_start_and_is_online() {
+    let _gate = gate::undisturbed();
+    let mut world = World::boot();
+    let token = enrol(&mut world);
     assert_eq!(world.show("roomd-provision.service", "ExecMainStatus"), "0");
     assert!(!world.inside("/etc/roomd/roomd-provision.json").exists(), "the token is gone");
     let owners = world.must(&["find", "/var/lib/roomd", "!", "-user", "roomd"]);
     assert_eq!(owners, "", "everything is the daemon's");
     let open = world.must(&["find", "/var/lib/roomd/identity", "/var/lib/roomd/conf.d", "-perm", "/077"]);
     assert_eq!(open, "", "and nobody else's");
-    assert!(!world.journal().contains(token), "no token in the log");
+    assert!(!world.journal().contains(&token), "no token in the log");
 }
 
 #[test]

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::gate;
 use crate::jobs::in_seconds;
+use crate::service::{OPERATOR, enrol, provisioning_file};
 use crate::world::World;
 
 const CONFIG: &str = r#"
@@ -125,4 +126,90 @@ fn a_job_sends_the_journal_to_a_server_and_another_restarts_the_machine_and_says
     assert_eq!((&status["status"], &status["code"]), (&json!("succeeded"), &json!("ok")), "{status}");
     assert_eq!(ended(&mut world, &id, "log")["status"], "succeeded");
     assert!(!world.inside("/run/roomd/reboot-requested").exists(), "it was restarted once");
+}
+
+/// Has the box enrol anew with `file`, and follows the job to its end.
+fn reprovision(world: &World, file: &str) -> Value {
+    world.write("/root/order.json", file);
+    let command =
+        format!("{} job run reprovision --deadline 5m --args - < /root/order.json", OPERATOR.join(" "));
+    let output = world.run(&["sh", "-c", &command]);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    serde_json::from_str(&said).unwrap_or_else(|error| panic!("{error}: {said}\n{}", world.journal()))
+}
+
+#[test]
+fn a_job_gives_the_box_a_new_key_and_one_with_a_wrong_token_leaves_it_as_it_was() {
+    let _gate = gate::undisturbed();
+    let mut world = World::boot();
+    let first = enrol(&mut world);
+    world.must(&["systemctl", "start", "roomd-reprovision.path"]);
+    let identity =
+        |world: &World| world.must(&["sh", "-c", "cd /var/lib/roomd/identity && sha256sum mqtt-*"]);
+    let ping = |world: &mut World| {
+        world.wait_for("the box to answer", |world| {
+            world.run(&[&OPERATOR[..], &["ping"]].concat()).status.success()
+        });
+    };
+    let (before, process) = (identity(&world), world.show("roomd.service", "MainPID"));
+
+    let (file, token) = provisioning_file(&world);
+    let status = reprovision(&world, &file.replace(&token, "s3cret-guess"));
+    assert_eq!((&status["status"], &status["code"]), (&json!("failed"), &json!("unauthorized")), "{status}");
+    assert!(status["message"].as_str().is_some_and(|message| message.contains("token_unknown")), "{status}");
+    ping(&mut world);
+    assert_eq!(world.show("roomd.service", "MainPID"), process);
+    assert!(before.lines().all(|line| identity(&world).contains(line)), "{}", identity(&world));
+    assert_eq!(world.must(&["ls", "/run/roomd"]), "control.sock");
+    assert_eq!(world.show("roomd-provision.service", "ExecMainStatus"), "78");
+
+    // A file that nobody has taken away since it was refused does not keep the job's from its turn.
+    world.write("/etc/roomd/roomd-provision.json", "{}");
+    let status = reprovision(&world, &file);
+    assert_eq!((&status["status"], &status["code"]), (&json!("succeeded"), &json!("ok")), "{status}");
+    ping(&mut world);
+    assert_ne!(world.show("roomd.service", "MainPID"), process, "it goes by the new one");
+    let after = identity(&world);
+    assert_eq!(after.lines().count(), 3, "{after}");
+    assert!(after.lines().all(|line| !before.contains(line)), "key, certificate, authority: {after}");
+    assert_eq!(world.must(&["ls", "/run/roomd"]), "control.sock");
+    assert_eq!(world.must(&["find", "/var/lib/roomd", "!", "-user", "roomd"]), "");
+    let journal = world.journal();
+    for secret in [&first, &token, "s3cret-guess"] {
+        assert!(!journal.contains(secret), "no token in the log");
+    }
+}
+
+#[test]
+fn an_enrolment_server_that_is_away_is_tried_until_the_deadline_and_keeps_the_box_from_nothing() {
+    let _gate = gate::undisturbed();
+    let mut world = World::boot();
+    enrol(&mut world);
+    world.must(&["systemctl", "start", "roomd-reprovision.path"]);
+    let (file, token) = provisioning_file(&world);
+    world.write("/root/order.json", &file.replace(":8443/", ":8444/"));
+    let command = "job run reprovision --deadline 70s --args - < /root/order.json > /root/end.json";
+    let command = format!("{} {command}", OPERATOR.join(" "));
+    world.must(&["systemd-run", "--unit=operator", "sh", "-c", &command]);
+    world.wait_for("an attempt to fail", |world| {
+        world.show("roomd-provision.service", "SubState") == "auto-restart"
+    });
+    let process = world.show("roomd.service", "MainPID");
+    world.must(&["systemctl", "kill", "--signal=KILL", "roomd.service"]);
+    world.wait_for("the box to be back", |world| {
+        world.show("roomd.service", "ActiveState") == "active"
+            && world.show("roomd.service", "MainPID") != process
+    });
+    assert_eq!(
+        world.show("roomd-provision.service", "SubState"),
+        "auto-restart",
+        "nobody had to wait for it"
+    );
+    assert!(world.inside("/run/roomd/roomd-provision.json").exists(), "it is still to be done");
+    world.wait_for("the job's end", |world| world.show("operator.service", "ActiveState") != "active");
+    let end = std::fs::read_to_string(world.inside("/root/end.json")).expect("the end");
+    assert!(end.contains("\"timed_out\""), "{end}");
+    assert_eq!(world.must(&["ls", "/run/roomd"]), "control.sock");
+    assert!(world.run(&[&OPERATOR[..], &["ping"]].concat()).status.success());
+    assert!(!world.journal().contains(&token), "no token in the log");
 }

@@ -49,7 +49,9 @@ fn what_is_effective_can_be_desired_again_and_holds_no_secret() {
         (&document["recording"]["min_free"], &document["video"]["encoder"]),
         (&"1536MiB".into(), &"auto".into())
     );
-    for (section, key) in [("box", "state_dir"), ("control", "socket"), ("server", "webhook_urls")] {
+    for (section, key) in
+        [("box", "state_dir"), ("control", "socket"), ("log", "journal"), ("server", "webhook_urls")]
+    {
         document[section].as_object_mut().unwrap().remove(key);
     }
     document.as_object_mut().unwrap().remove("mqtt");

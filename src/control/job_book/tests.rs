@@ -20,6 +20,11 @@ fn upload() -> Vec<u8> {
     json!({"op": "log_upload", "args": args, "deadline": "2026-11-21T20:00:00Z"}).to_string().into_bytes()
 }
 
+fn reprovision(token: &str) -> Vec<u8> {
+    let args = json!({"enroll_url": "https://h/v1", "token": token, "fleet": "lab"});
+    json!({"op": "reprovision", "args": args, "deadline": "2026-11-21T20:00:00Z"}).to_string().into_bytes()
+}
+
 fn status(book: &JobBook, id: &str) -> (Progress, String, Option<Code>) {
     let status = &book.jobs[id].row.status;
     (status.status, status.step.clone(), status.code)
@@ -104,6 +109,52 @@ fn an_upload_begins_anew_after_a_restart_and_its_order_is_not_kept_beyond_its_en
     assert_eq!(status(&next, "r").0, Progress::TimedOut, "it waited for the uploads");
 }
 
+/// The one order to enrol among `actions`.
+fn handed_over(actions: &[Action], id: &str) {
+    assert!(matches!(actions, [Action::Enrol(of, order)] if of == id && order.fleet == "lab"), "{actions:?}");
+}
+
+#[test]
+fn an_enrolment_is_handed_over_once_its_token_is_forgotten_and_the_next_one_waits() {
+    let mut book = JobBook::new(BOOT);
+    book.receive("a", &reprovision("s3cret"), BEFORE, "t");
+    book.receive("b", &reprovision("other"), BEFORE, "t");
+    book.receive("r", &reboot("idle"), BEFORE, "t");
+    handed_over(&book.turn(BEFORE, true, "t"), "a");
+    assert_eq!(book.turn(BEFORE, true, "t"), [], "one at a time, and no restart meanwhile");
+    let waits = (Progress::Running, "waiting_for_roomd-reprovision.path".to_owned(), None);
+    assert_eq!(status(&book, "a"), waits);
+    let mut next = again(&book, BOOT);
+    handed_over(&next.turn(BEFORE, true, "t"), "a");
+
+    next.asked("a");
+    assert!(!format!("{:?}{}", next.jobs["a"], json!(next.jobs["a"].row)).contains("s3cret"));
+    let mut next = again(&next, BOOT);
+    assert_eq!((next.turn(BEFORE, true, "t"), status(&next, "a")), (vec![], waits));
+    let enrolling = next.enrolling().unwrap();
+    assert_eq!((enrolling.id.as_str(), enrolling.label.len(), enrolling.asked), ("a", 16, true));
+    next.finished("a", Code::Unauthorized, "token_unknown", "t");
+    assert_eq!(status(&next, "a").0, Progress::Failed);
+
+    handed_over(&next.turn(BEFORE, true, "t"), "b");
+    assert_ne!(next.enrolling().unwrap().label, enrolling.label);
+    next.asked("b");
+    assert_eq!(next.turn(DEADLINE, true, "t"), [Action::Withdraw("b".into())]);
+    assert_eq!((status(&next, "b").0, next.enrolling()), (Progress::TimedOut, None));
+    assert_eq!(status(&next, "r").0, Progress::TimedOut);
+}
+
+#[test]
+fn an_enrolment_that_is_taken_away_is_withdrawn() {
+    let mut book = JobBook::new(BOOT);
+    book.receive("a", &reprovision("s3cret"), BEFORE, "t");
+    book.turn(BEFORE, true, "t");
+    book.asked("a");
+    book.removed("a");
+    assert_eq!(book.turn(BEFORE, true, "t"), [Action::Withdraw("a".into())]);
+    assert_eq!(book.enrolling(), None);
+}
+
 #[test]
 fn what_makes_no_sense_is_rejected_and_remembered_and_what_is_taken_away_is_forgotten() {
     let mut book = JobBook::new(BOOT);
@@ -164,7 +215,7 @@ enum Step {
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        3 => (0..4u8, 0..4u8).prop_map(|(id, what)| Step::Receive(id, what)),
+        3 => (0..4u8, 0..5u8).prop_map(|(id, what)| Step::Receive(id, what)),
         1 => (0..4u8).prop_map(Step::Remove),
         4 => (0..300i64, any::<bool>(), proptest::bool::weighted(0.1))
             .prop_map(|(later_ms, idle, disk_full)| Step::Turn { later_ms, idle, disk_full }),
@@ -180,6 +231,8 @@ struct World {
     broker: BTreeMap<String, Vec<u8>>,
     ended: BTreeMap<String, Progress>,
     reboots: BTreeMap<String, BTreeSet<u32>>,
+    /// The job whose order to enrol lies there.
+    handed_over: Option<String>,
     now_ms: i64,
     boot: u32,
 }
@@ -188,7 +241,11 @@ impl World {
     fn keep(&mut self, book: &mut JobBook) {
         for (id, row) in book.unkept() {
             match row {
-                Some(row) => drop(self.disk.insert(id, row)),
+                Some(row) => {
+                    let text = json!(row).to_string();
+                    assert!(!row.asked || !text.contains("s3cret"), "kept longer than needed: {text}");
+                    self.disk.insert(id, row);
+                }
                 None => drop(self.disk.remove(&id)),
             }
         }
@@ -216,6 +273,10 @@ impl World {
         for (id, row) in &self.disk {
             book.restore(id, row.clone(), "t");
         }
+        // As the daemon does; an order that was not noted as handed over is handed over again.
+        if book.enrolling().is_none_or(|enrolling| !enrolling.asked) {
+            self.handed_over = None;
+        }
         for (id, payload) in &self.broker {
             book.receive(id, payload, self.now_ms, "t");
         }
@@ -224,14 +285,27 @@ impl World {
 
     fn act(&mut self, book: &mut JobBook, actions: Vec<Action>) {
         for action in actions {
-            if let Action::Reboot(id) = action {
-                assert_eq!(
-                    self.disk[&id].boot.as_deref(),
-                    Some(self.boot.to_string().as_str()),
-                    "kept before it is done"
-                );
-                self.reboots.entry(id.clone()).or_default().insert(self.boot);
-                book.asked(&id);
+            match action {
+                Action::Reboot(id) => {
+                    assert_eq!(
+                        self.disk[&id].boot.as_deref(),
+                        Some(self.boot.to_string().as_str()),
+                        "kept before it is done"
+                    );
+                    self.reboots.entry(id.clone()).or_default().insert(self.boot);
+                    book.asked(&id);
+                }
+                Action::Enrol(id, order) => {
+                    let row = &self.disk[&id];
+                    assert_eq!(row.enrolment, Some(order.token.label()), "kept before it is done");
+                    assert!(!row.asked, "{id} is handed over twice");
+                    assert_eq!(self.handed_over.replace(id.clone()), None, "one at a time");
+                    book.asked(&id);
+                }
+                Action::Withdraw(id) => {
+                    self.handed_over.take_if(|of| *of == id);
+                }
+                Action::Upload(..) | Action::Abort(_) => {}
             }
         }
     }
@@ -248,7 +322,7 @@ proptest! {
             match step {
                 Step::Receive(id, what) => {
                     let id = id.to_string();
-                    let payload = [reboot("idle"), reboot("now"), upload(), b"?".to_vec()][usize::from(what)].clone();
+                    let payload = [reboot("idle"), reboot("now"), upload(), b"?".to_vec(), reprovision("s3cret")][usize::from(what)].clone();
                     if !world.broker.contains_key(&id) {
                         book.receive(&id, &payload, world.now_ms, "t");
                         // Acknowledged once it is kept.
@@ -274,7 +348,9 @@ proptest! {
                 }
                 Step::Finish(id, ok) => {
                     let id = id.to_string();
-                    if book.jobs.get(&id).is_some_and(|entry| entry.begun && matches!(entry.op, Some(Op::LogUpload(_)))) {
+                    let enrolled = book.enrolling().is_some_and(|enrolling| enrolling.id == id && enrolling.asked);
+                    if enrolled || book.jobs.get(&id).is_some_and(Entry::is_uploading) {
+                        world.handed_over.take_if(|of| enrolled && *of == id);
                         book.finished(&id, if ok { Code::Ok } else { Code::Upstream }, "", "t");
                         world.keep(&mut book);
                     }
@@ -293,7 +369,7 @@ proptest! {
         }
         world.now_ms = DEADLINE;
         let actions = book.turn(DEADLINE, false, "t");
-        prop_assert!(actions.iter().all(|action| matches!(action, Action::Abort(_))));
+        prop_assert!(actions.iter().all(|action| matches!(action, Action::Abort(_) | Action::Withdraw(_))));
         for (id, entry) in &book.jobs {
             prop_assert!(entry.row.status.status.is_end(), "{} never ends: {:?}", id, entry.row.status);
         }

@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 use time::OffsetDateTime;
 
 use crate::base::ids;
-use crate::provision::order::sha256_hex;
+use crate::control::enrolment::sha256_hex;
 
 /// Tokens that are kept; of more, the oldest that are over go.
 const TOKENS: i64 = 100_000;
