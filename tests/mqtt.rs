@@ -285,6 +285,22 @@ async fn a_broker_that_is_absent_or_refuses_leaves_the_box_alone_and_secrets_uns
 }
 
 #[tokio::test]
+async fn two_boxes_of_one_client_id_do_not_throw_each_other_out_in_a_storm() {
+    let broker = Broker::start().await;
+    let rarely = |config: &mut roomd::mqtt::Config| {
+        config.reconnect_spread = std::time::Duration::from_secs(3600);
+    };
+    let first = TestBox::with(&broker, rarely).await;
+    let clone = TestBox::with(&broker, rarely).await;
+    first.until(|status| status.connection == roomd::mqtt::Connection::BackingOff).await;
+    // mosquitto hangs up without a word; others send DISCONNECT with "session taken over".
+    assert!(first.status.borrow().reason.is_some());
+    assert_eq!((first.status.borrow().attempts, clone.status.borrow().attempts), (1, 1));
+    first.stop().await;
+    clone.stop().await;
+}
+
+#[tokio::test]
 async fn noise_instead_of_a_broker_is_survived() {
     let noise = support::noise_server().await;
     let testbox = TestBox::offline_at(noise, |_| {}).await;

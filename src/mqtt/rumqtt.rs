@@ -230,6 +230,11 @@ fn down(error: &ConnectionError) -> Down {
         ConnectionError::ConnectionRefused(code) => format!("the broker refused: {code:?}"),
         ConnectionError::NotConnAck(_) => "it does not answer like an MQTT 5 broker".to_owned(),
         ConnectionError::MqttState(StateError::AwaitPingResp) => "the broker stopped answering".to_owned(),
+        ConnectionError::MqttState(StateError::ServerDisconnect {
+            reason_code: Reason::SessionTakenOver,
+            ..
+        }) => "somebody else has connected with the same client id (mqtt.client_id: each box its own)"
+            .to_owned(),
         ConnectionError::MqttState(StateError::ServerDisconnect { reason_code, .. }) => {
             format!("the broker hung up: {reason_code:?}")
         }
