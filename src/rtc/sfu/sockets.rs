@@ -1,14 +1,13 @@
-//! Both ports of the room server as one: where packets come from and go to.
+//! Both ports of the room server as one: where packets go to.
 
-use std::io;
 use std::net::SocketAddr;
 
 use str0m::Candidate;
 use str0m::net::{Protocol, TcpType, Transmit};
 use tracing::debug;
 
-use super::socket::UdpPort;
-use super::tcp::TcpPort;
+use super::socket::UdpSender;
+use super::tcp::TcpLinks;
 use super::{NodeIp, addresses};
 
 /// Where a packet came from.
@@ -31,26 +30,15 @@ pub struct Datagram<'a> {
     pub contents: &'a [u8],
 }
 
-/// The two ports.
+/// The two ports, to send by.
 pub struct Sockets {
     /// For nearly everyone.
-    pub udp: UdpPort,
+    pub udp: UdpSender,
     /// For those whose network lets no UDP through.
-    pub tcp: TcpPort,
+    pub tcp: TcpLinks,
 }
 
 impl Sockets {
-    /// Waits until one of them has something to receive.
-    ///
-    /// # Errors
-    /// When the UDP socket is broken.
-    pub async fn readable(&mut self) -> io::Result<()> {
-        tokio::select! {
-            readable = self.udp.readable() => readable,
-            () = self.tcp.readable() => Ok(()),
-        }
-    }
-
     /// Sends what the library wants sent, at the latest with [`Sockets::flush`]. How many packets, earlier ones
     /// included, turned out to be lost, as any datagram may be.
     pub fn send(&self, transmit: Transmit) -> u64 {
