@@ -25,7 +25,7 @@ pub struct ConnectionKey(u64);
 impl ConnectionKey {
     /// The `number`th of a shard.
     pub(super) const fn new(shard: u8, number: u64) -> Self {
-        ConnectionKey((shard as u64) << 56 | number)
+        ConnectionKey(((shard as u64) << 56) | number)
     }
 
     /// Which shard it is of.
@@ -269,7 +269,7 @@ impl Endpoints {
 
     /// The ports that the sockets are bound to.
     pub fn ports(&self) -> Ports {
-        Ports { udp: self.sockets.udp.port(), tcp: self.sockets.tcp.port() }
+        self.sockets.ports()
     }
 }
 

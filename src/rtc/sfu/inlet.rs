@@ -28,7 +28,7 @@ pub struct Share {
 impl Share {
     /// The ports.
     pub fn ports(&self) -> Ports {
-        Ports { udp: self.sockets.udp.port(), tcp: self.sockets.tcp.port() }
+        self.sockets.ports()
     }
 }
 
@@ -170,13 +170,14 @@ mod tests {
         let reading = async {
             while all.len() < count {
                 inlet.readable().await.unwrap();
-                while {
-                    let received = inlet.receive(whereabouts, |to, datagram| {
-                        all.push((to.key, datagram.contents.to_vec()));
-                    });
+                loop {
+                    let mut take = |to: Addressee, d: &Datagram<'_>| all.push((to.key, d.contents.to_vec()));
+                    let received = inlet.receive(whereabouts, &mut take);
                     stray += received.stray;
-                    received.any
-                } {}
+                    if !received.any {
+                        break;
+                    }
+                }
             }
         };
         tokio::time::timeout(LIMIT, reading).await.expect("datagrams");

@@ -94,7 +94,7 @@ mod tests {
 
     fn letter(number: u16, contents: &[u8]) -> (Addressee, Datagram<'_>) {
         let address = (std::net::Ipv4Addr::LOCALHOST, number).into();
-        let to = Addressee { key: ConnectionKey::new(1, u64::from(number)), known: number % 2 == 0 };
+        let to = Addressee { key: ConnectionKey::new(1, u64::from(number)), known: number.is_multiple_of(2) };
         (to, Datagram { peer: Peer { tcp: false, address }, destination: address, contents })
     }
 

@@ -8,7 +8,7 @@ use tracing::debug;
 
 use super::socket::UdpSender;
 use super::tcp::TcpLinks;
-use super::{NodeIp, addresses};
+use super::{NodeIp, Ports, addresses};
 
 /// Where a packet came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -52,6 +52,11 @@ impl Sockets {
     /// Sends what waits for more to the same peer. How many packets were lost.
     pub fn flush(&self) -> u64 {
         self.udp.flush()
+    }
+
+    /// Which they are.
+    pub fn ports(&self) -> Ports {
+        Ports { udp: self.udp.port(), tcp: self.tcp.port() }
     }
 
     /// Under which addresses they can be reached: UDP, and TCP to which the client connects (RFC 6544).

@@ -6,7 +6,7 @@
 //!                                              ▼
 //!                                        threads `sfu-1`…: the same for other rooms
 //! ```
-//! Each thread is a shard: a room and all its connections are one shard's ([`placement`]), so they are not locked.
+//! Each thread is a shard: a room and all its connections are one shard's (`placement`), so they are not locked.
 //! [`start`] makes the threads, [`routes`] the HTTP side; the [`Handle`] is for everyone else in the process.
 
 mod engine;
