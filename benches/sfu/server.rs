@@ -10,7 +10,7 @@ use std::time::Duration;
 use roomd::base::{Shutdown, clock};
 use roomd::room::token::Keys;
 use roomd::rtc::sfu::{Codecs, NodeIp};
-use roomd::server::signal::{self, Config};
+use roomd::server::signal::{self, Config, Shards};
 
 use crate::client::grant;
 use crate::janus;
@@ -147,7 +147,8 @@ pub async fn serve(bandwidth_estimation: bool) {
     let shutdown = Shutdown::new();
     let node_ip = NodeIp::Fixed(std::net::Ipv4Addr::LOCALHOST.into());
     let codecs = Codecs::default();
-    let config = Config { rtc_udp: 0, rtc_tcp: 0, node_ip, codecs, bandwidth_estimation };
+    let shards = Shards::default();
+    let config = Config { rtc_udp: 0, rtc_tcp: 0, node_ip, codecs, bandwidth_estimation, shards };
     let handle = signal::start(config, shutdown.clone()).expect("room server");
     let keys = Arc::new(Keys::new(BTreeMap::from([(KEY.into(), SECRET.into())])).expect("keys"));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("listener");

@@ -141,6 +141,11 @@ impl Collector for RoomsCollector {
             ("data_messages", "Data messages forwarded", &counters.data_messages),
             ("data_lost", "Data messages that a subscriber did not take", &counters.data_lost),
             ("stray_datagrams", "Datagrams that belonged to nobody", &counters.stray_datagrams),
+            (
+                "undelivered_datagrams",
+                "Datagrams that the shard whose they are did not take",
+                &counters.undelivered_datagrams,
+            ),
             ("unsent_datagrams", "Datagrams that the kernel did not take", &counters.unsent_datagrams),
             ("misbehaved", "Participants put out for malformed signalling", &counters.misbehaved),
         ];

@@ -95,7 +95,8 @@ impl Serving {
         let node_ip = server.node_ip.map_or(NodeIp::Auto, NodeIp::Fixed);
         let (rtc_udp, rtc_tcp) = (server.rtc_udp, server.rtc_tcp);
         let bandwidth_estimation = server.bandwidth_estimation;
-        let config = signal::Config { rtc_udp, rtc_tcp, node_ip, codecs, bandwidth_estimation };
+        let shards = signal::Shards::default();
+        let config = signal::Config { rtc_udp, rtc_tcp, node_ip, codecs, bandwidth_estimation, shards };
         let rooms = signal::start(config, shutdown.clone())?;
         let (store, events) = (shown.store.clone(), rooms.events());
         api::register_rooms(&rooms, &store)?;

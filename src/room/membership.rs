@@ -10,8 +10,6 @@ use super::{Event, Grant, MemberKey, Participant, Refusal};
 use crate::base::clock::MediaTime;
 use crate::base::ids;
 
-/// Most rooms at once; one more is refused.
-const MAX_ROOMS: usize = 1000;
 /// Most participants in a room; one more is refused.
 const MAX_PARTICIPANTS: usize = 500;
 /// Longest name of a room or a participant, and longest identity, in bytes.
@@ -224,6 +222,11 @@ impl Rooms {
         Rooms { codecs: mime_types.iter().map(codec).collect(), ..Rooms::default() }
     }
 
+    /// There is none.
+    pub fn is_empty(&self) -> bool {
+        self.rooms.is_empty()
+    }
+
     /// All, by name.
     pub fn iter(&self) -> impl Iterator<Item = &Room> {
         self.rooms.values()
@@ -265,7 +268,7 @@ impl Rooms {
         if options.metadata.as_ref().is_some_and(|metadata| metadata.len() > MAX_METADATA_BYTES) {
             return Err(Refusal::Metadata);
         }
-        let is_new = self.need(name, wall)?;
+        let is_new = self.need(name, wall);
         let Some(room) = self.rooms.get_mut(name) else { return Ok(Vec::new()) };
         room.set(options);
         if is_new {
@@ -276,16 +279,13 @@ impl Rooms {
     }
 
     /// Makes the room when there is none; true: there was none.
-    fn need(&mut self, name: &str, wall: SystemTime) -> Result<bool, Refusal> {
+    fn need(&mut self, name: &str, wall: SystemTime) -> bool {
         if self.rooms.contains_key(name) {
-            return Ok(false);
-        }
-        if self.rooms.len() >= MAX_ROOMS {
-            return Err(Refusal::Full { what: "rooms", limit: MAX_ROOMS });
+            return false;
         }
         let room = Room { codecs: self.codecs.clone(), ..Room::new(name, wall) };
         self.rooms.insert(name.to_owned(), room);
-        Ok(true)
+        true
     }
 
     /// Lets somebody in, or says why not. The room is made when there is none; whoever is in it under the same
@@ -300,7 +300,7 @@ impl Rooms {
             room.has_place(&grant, room.identity(&grant.identity).map(|before| before.key))?;
         }
         let mut events = Vec::new();
-        let is_new = self.need(&name, wall)?;
+        let is_new = self.need(&name, wall);
         self.keys += 1;
         let key = MemberKey(self.keys);
         let Some(room) = self.rooms.get_mut(&name) else { return Err(Refusal::no("room", &name)) };

@@ -60,21 +60,25 @@ pub struct Client {
     task: JoinHandle<()>,
 }
 
-impl Client {
-    pub async fn join(url: &str, token: &str, doing: Doing) -> Client {
-        let (seen, pictures) = (Arc::new(Mutex::new(Seen::default())), Arc::new(AtomicU64::new(0)));
-        let url = ServerUrl::parse(url).expect("url");
-        let query = ConnectQuery { auto_subscribe: true, resume: None };
-        let tls = Arc::new(
-            rustls::ClientConfig::builder_with_provider(Arc::new(
-                rustls::crypto::aws_lc_rs::default_provider(),
-            ))
+/// Signalling with the room server, to join or to resume.
+pub async fn signalling(url: &str, token: &str, resume: Option<&str>) -> SignalSocket {
+    let url = ServerUrl::parse(url).expect("url");
+    let query = ConnectQuery { auto_subscribe: true, resume };
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let tls = Arc::new(
+        rustls::ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .expect("versions")
             .with_root_certificates(rustls::RootCertStore::empty())
             .with_no_client_auth(),
-        );
-        let socket = SignalSocket::open(&url, &query, token, tls).await.expect("signalling");
+    );
+    SignalSocket::open(&url, &query, token, tls).await.expect("signalling")
+}
+
+impl Client {
+    pub async fn join(url: &str, token: &str, doing: Doing) -> Client {
+        let (seen, pictures) = (Arc::new(Mutex::new(Seen::default())), Arc::new(AtomicU64::new(0)));
+        let socket = signalling(url, token, None).await;
         let session = Session::new(socket, doing, Arc::clone(&seen), Arc::clone(&pictures)).await;
         let task = tokio::spawn(async move {
             if let Err(error) = session.run().await {

@@ -14,7 +14,7 @@ use roomd::room::Grant;
 use roomd::room::token::Keys;
 use roomd::rtc::sfu::{Codecs, NodeIp};
 use roomd::server::api;
-use roomd::server::signal::{self, Config, Handle};
+use roomd::server::signal::{self, Config, Handle, Shards};
 use roomd::store::Store;
 
 pub use client::grant;
@@ -39,6 +39,11 @@ impl RoomServer {
 
     /// The same, with other codecs.
     pub async fn start_with(codecs: Codecs) -> RoomServer {
+        RoomServer::start_on(Shards::default(), codecs).await
+    }
+
+    /// The same, on so many threads.
+    pub async fn start_on(shards: Shards, codecs: Codecs) -> RoomServer {
         let _ = tracing_subscriber::fmt()
             .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
             .with_ansi(false)
@@ -46,7 +51,7 @@ impl RoomServer {
             .try_init();
         let shutdown = Shutdown::new();
         let node_ip = NodeIp::Fixed(std::net::Ipv4Addr::LOCALHOST.into());
-        let config = Config { rtc_udp: 0, rtc_tcp: 0, node_ip, codecs, bandwidth_estimation: true };
+        let config = Config { rtc_udp: 0, rtc_tcp: 0, node_ip, codecs, bandwidth_estimation: true, shards };
         let handle = signal::start(config, shutdown.clone()).expect("room server");
         let keys = Arc::new(Keys::new(BTreeMap::from([(KEY.into(), SECRET.into())])).expect("keys"));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("listener");
@@ -75,6 +80,11 @@ impl RoomServer {
     /// Where its media goes by UDP.
     pub fn media(&self) -> SocketAddr {
         (std::net::Ipv4Addr::LOCALHOST, self.handle.ports().udp).into()
+    }
+
+    /// The same by TCP.
+    pub fn media_by_tcp(&self) -> SocketAddr {
+        (std::net::Ipv4Addr::LOCALHOST, self.handle.ports().tcp).into()
     }
 
     pub fn ws_url(&self) -> String {

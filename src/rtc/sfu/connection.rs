@@ -1,5 +1,7 @@
 //! One WebRTC connection and its clockwork.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use str0m::net::{Protocol, Receive};
@@ -45,6 +47,8 @@ pub struct Connection {
     pub(super) dirty: bool,
     /// Where the peer was seen, authenticated.
     pub(super) peers: Vec<Peer>,
+    /// The peer was there a moment ago, for others to see.
+    pub(super) living: Arc<AtomicBool>,
     /// Our ICE user fragments that the peer may still use, newest last.
     pub(super) ufrags: Vec<String>,
 }
@@ -54,6 +58,8 @@ pub struct Connection {
 pub struct Traffic {
     /// Datagrams that belonged to nobody.
     pub stray: u64,
+    /// Datagrams that another shard did not take.
+    pub undelivered: u64,
     /// Datagrams that the kernel did not take.
     pub unsent: u64,
 }
@@ -71,13 +77,9 @@ impl Connection {
             timer: now,
             dirty: false,
             peers: Vec::new(),
+            living: Arc::new(AtomicBool::new(true)),
             ufrags: Vec::new(),
         }
-    }
-
-    /// Its peer was there a moment ago.
-    pub(super) fn is_living(&self) -> bool {
-        !self.closed && self.lost_since.is_none()
     }
 
     /// Says goodbye (RTCP BYE, DTLS close_notify) without waiting for an echo.
@@ -190,8 +192,9 @@ impl Connection {
                 self.lost_since = self.connected.then_some(now);
             }
             Event::IceConnectionStateChange(_) => self.lost_since = None,
-            _ => {}
+            _ => return,
         }
+        self.living.store(!self.closed && self.lost_since.is_none(), Ordering::Relaxed);
     }
 }
 

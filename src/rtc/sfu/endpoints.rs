@@ -1,6 +1,7 @@
-//! The socket and every connection behind it.
+//! The connections of one shard.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Instant;
 
 use str0m::Event;
@@ -8,21 +9,28 @@ use str0m::rtp::{RtpWrite, Ssrc};
 
 use crate::base::units::Bitrate;
 
+use super::NodeIp;
 use super::connection::{Connection, LONGEST_WAIT, Traffic};
 use super::guard::guard;
+use super::inlet::{Inlet, Share};
 use super::settings::{self, Codecs};
-use super::sockets::{Datagram, Peer, Sockets};
+use super::sockets::{Datagram, Sockets};
 use super::timers::Timers;
-use super::{NodeIp, stun};
+use super::whereabouts::{Addressee, Whereabouts};
 
-/// Names a connection; never used again.
+/// Names a connection and its shard; never used again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConnectionKey(u64);
 
-#[cfg(test)]
 impl ConnectionKey {
-    pub(super) fn numbered(number: u64) -> Self {
-        ConnectionKey(number)
+    /// The `number`th of a shard.
+    pub(super) const fn new(shard: u8, number: u64) -> Self {
+        ConnectionKey(((shard as u64) << 56) | number)
+    }
+
+    /// Which shard it is of.
+    pub(super) const fn shard(self) -> u8 {
+        (self.0 >> 56) as u8
     }
 }
 
@@ -40,9 +48,6 @@ pub enum Role {
 /// Most addresses that one connection is known by; a client has a handful. One more is not answered.
 const MAX_ADDRESSES: usize = 32;
 
-/// Packets taken from the TCP connections at once.
-const TCP_BATCH: usize = 64;
-
 /// Two ports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ports {
@@ -52,14 +57,15 @@ pub struct Ports {
     pub tcp: u16,
 }
 
-/// Every connection, and the two sockets.
+/// Every connection of a shard, and its share of the two ports.
 pub struct Endpoints {
+    shard: u8,
+    inlet: Inlet,
     sockets: Sockets,
+    whereabouts: Arc<Whereabouts>,
     node_ip: NodeIp,
     codecs: Codecs,
     connections: HashMap<ConnectionKey, Connection>,
-    by_address: HashMap<Peer, ConnectionKey>,
-    by_ufrag: HashMap<String, ConnectionKey>,
     timers: Timers,
     dirty: Vec<ConnectionKey>,
     events: Vec<(ConnectionKey, Event)>,
@@ -72,14 +78,16 @@ pub struct Endpoints {
 
 impl Endpoints {
     /// No connections yet. `estimates`: subscribers' bandwidth is estimated.
-    pub fn new(sockets: Sockets, node_ip: NodeIp, codecs: Codecs, estimates: bool) -> Self {
+    pub fn new(share: Share, node_ip: NodeIp, codecs: Codecs, estimates: bool) -> Self {
+        let Share { shard, inlet, sockets, whereabouts } = share;
         Endpoints {
+            shard,
+            inlet,
             sockets,
+            whereabouts,
             node_ip,
             codecs,
             connections: HashMap::new(),
-            by_address: HashMap::new(),
-            by_ufrag: HashMap::new(),
             timers: Timers::default(),
             dirty: Vec::new(),
             events: Vec::new(),
@@ -100,7 +108,7 @@ impl Endpoints {
             rtc.add_local_candidate(candidate);
         }
         self.keys += 1;
-        let key = ConnectionKey(self.keys);
+        let key = ConnectionKey::new(self.shard, self.keys);
         self.timers.start(key, now);
         let paced = self.estimates && role != Role::Publisher;
         self.connections.insert(key, Connection::new(rtc, paced, now));
@@ -112,12 +120,7 @@ impl Endpoints {
     pub fn close(&mut self, key: ConnectionKey, now: Instant) {
         let Some(mut connection) = self.connections.remove(&key) else { return };
         self.timers.stop(key, connection.timer);
-        for peer in &connection.peers {
-            self.by_address.remove(peer);
-        }
-        for ufrag in &connection.ufrags {
-            self.by_ufrag.remove(ufrag);
-        }
+        self.whereabouts.forget(key, &connection.peers, &connection.ufrags);
         self.events.retain(|(of, _)| *of != key);
         connection.close(now, &self.sockets, &mut self.traffic);
         for peer in connection.peers.iter().filter(|peer| peer.tcp) {
@@ -142,13 +145,13 @@ impl Endpoints {
         let current = connection.rtc.direct_api().local_ice_credentials().ufrag;
         for ufrag in std::iter::once(current).chain(coming) {
             if !connection.ufrags.contains(&ufrag) {
-                self.by_ufrag.insert(ufrag.clone(), key);
+                self.whereabouts.name(&ufrag, key);
                 connection.ufrags.push(ufrag);
             }
         }
         // Those of finished restarts: the last two are all that a peer can still use.
         while connection.ufrags.len() > 3 {
-            self.by_ufrag.remove(&connection.ufrags.remove(0));
+            self.whereabouts.unname(&connection.ufrags.remove(0));
         }
         self.touch(key);
     }
@@ -185,12 +188,12 @@ impl Endpoints {
         }
     }
 
-    /// Waits for the sockets.
+    /// Waits until there is something to receive.
     ///
     /// # Errors
     /// When the socket is broken.
     pub async fn readable(&mut self) -> std::io::Result<()> {
-        self.sockets.readable().await
+        self.inlet.readable().await
     }
 
     /// When [`Endpoints::expire`] is due.
@@ -198,30 +201,27 @@ impl Endpoints {
         self.timers.soonest().unwrap_or(now + LONGEST_WAIT).min(now + LONGEST_WAIT)
     }
 
-    /// Takes one batch from the sockets; false when there was none. Events come out of [`Endpoints::take_events`].
+    /// Takes one batch of what arrived; false when there was none. Events come out of [`Endpoints::take_events`].
     pub fn receive(&mut self, now: Instant) -> bool {
-        let Endpoints { sockets, connections, by_address, by_ufrag, timers, events, traffic, .. } = self;
-        let mut desk = Desk { connections, by_address, by_ufrag, timers, events, traffic };
-        let by_udp = sockets.udp.receive();
-        if by_udp {
-            for datagram in sockets.udp.datagrams() {
-                desk.deliver(&datagram, sockets, now);
-            }
-        }
-        for taken in 0..TCP_BATCH {
-            let Some(packet) = sockets.tcp.take() else { return by_udp || taken > 0 };
-            let peer = Peer { tcp: true, address: packet.source };
-            let datagram = Datagram { peer, destination: packet.destination, contents: &packet.contents };
-            desk.deliver(&datagram, sockets, now);
-        }
-        true
+        let Endpoints { inlet, sockets, whereabouts, connections, timers, events, traffic, .. } = self;
+        let mut desk = Desk { sockets, whereabouts, connections, timers, events, traffic };
+        let received = inlet.receive(whereabouts, |to, datagram| desk.deliver(to, datagram, now));
+        traffic.stray += received.stray;
+        traffic.undelivered += received.undelivered;
+        received.any
     }
 
     /// Gives a datagram to its connection as if the socket had received it.
     #[cfg(any(test, fuzzing))]
     pub fn deliver(&mut self, datagram: &Datagram<'_>, now: Instant) {
-        let Endpoints { sockets, connections, by_address, by_ufrag, events, traffic, timers, .. } = self;
-        Desk { connections, by_address, by_ufrag, events, traffic, timers }.deliver(datagram, sockets, now);
+        let Endpoints { sockets, whereabouts, connections, timers, events, traffic, .. } = self;
+        match whereabouts.addressee(datagram) {
+            Some(to) => {
+                let mut desk = Desk { sockets, whereabouts, connections, timers, events, traffic };
+                desk.deliver(to, datagram, now);
+            }
+            None => traffic.stray += 1,
+        }
     }
 
     /// Drives the connections whose time has come.
@@ -262,45 +262,45 @@ impl Endpoints {
         }
     }
 
+    /// Which shard this is, from 0.
+    pub fn shard(&self) -> usize {
+        self.shard.into()
+    }
+
     /// The ports that the sockets are bound to.
     pub fn ports(&self) -> Ports {
-        Ports { udp: self.sockets.udp.port(), tcp: self.sockets.tcp.port() }
+        self.sockets.ports()
     }
 }
 
 /// What is needed to give a packet to its connection.
 struct Desk<'a> {
+    sockets: &'a Sockets,
+    whereabouts: &'a Whereabouts,
     connections: &'a mut HashMap<ConnectionKey, Connection>,
-    by_address: &'a mut HashMap<Peer, ConnectionKey>,
-    by_ufrag: &'a HashMap<String, ConnectionKey>,
     timers: &'a mut Timers,
     events: &'a mut Vec<(ConnectionKey, Event)>,
     traffic: &'a mut Traffic,
 }
 
 impl Desk<'_> {
-    fn deliver(&mut self, datagram: &Datagram<'_>, sockets: &Sockets, now: Instant) {
-        let Desk { connections, by_address, by_ufrag, timers, events, traffic } = self;
+    fn deliver(&mut self, to: Addressee, datagram: &Datagram<'_>, now: Instant) {
+        let Desk { sockets, whereabouts, connections, timers, events, traffic } = self;
+        let Addressee { key, known } = to;
         let peer = datagram.peer;
-        let known = by_address.get(&peer).copied();
-        let named = || by_ufrag.get(stun::receiver_ufrag(datagram.contents)?).copied();
-        let key = if stun::is_stun(datagram.contents) { named().or(known) } else { known };
-        let living = |owner: ConnectionKey| connections.get(&owner).is_some_and(Connection::is_living);
-        let free = known == key || !known.is_some_and(living);
-        let found = key.and_then(|key| Some((key, connections.get_mut(&key)?)));
-        let Some((key, connection)) = found.filter(|(_, connection)| !connection.closed) else {
+        let Some(connection) = connections.get_mut(&key).filter(|connection| !connection.closed) else {
             traffic.stray += 1;
             return;
         };
-        let known = known == Some(key);
-        let fed = guard(|| connection.feed(datagram, known, now));
-        match fed {
-            // Authenticated by its ICE password. Nobody takes the address of a living connection over.
-            Ok(Some(true)) if !known && free && connection.peers.len() < MAX_ADDRESSES => {
-                by_address.insert(peer, key);
-                connection.peers.push(peer);
-                if peer.tcp {
-                    sockets.tcp.prove(peer.address);
+        match guard(|| connection.feed(datagram, known, now)) {
+            // Authenticated by its ICE password.
+            Ok(Some(true)) if !known && connection.peers.len() < MAX_ADDRESSES => {
+                let is_its = whereabouts.claim(peer, key, &connection.living);
+                if is_its && !connection.peers.contains(&peer) {
+                    connection.peers.push(peer);
+                    if peer.tcp {
+                        sockets.tcp.prove(peer.address);
+                    }
                 }
             }
             Ok(Some(_)) => {}

@@ -72,9 +72,9 @@ mod tests {
     use str0m::Rtc;
     use str0m::media::{Direction, MediaKind};
 
+    use super::super::inlet::share;
     use super::super::publisher::Publisher;
     use super::super::socket::UdpPort;
-    use super::super::sockets::Sockets;
     use super::super::tcp::TcpPort;
     use super::super::{Codecs, Endpoints, NodeIp, Role};
     use super::*;
@@ -82,9 +82,9 @@ mod tests {
 
     #[tokio::test]
     async fn the_streams_stay_whatever_they_carry_and_the_client_is_asked_for_nothing() {
-        let sockets = Sockets { udp: UdpPort::bind(0).unwrap(), tcp: TcpPort::bind(0).unwrap() };
+        let (share, _) = share(UdpPort::bind(0).unwrap(), TcpPort::bind(0).unwrap(), 0);
         let node_ip = NodeIp::Fixed(Ipv4Addr::LOCALHOST.into());
-        let mut endpoints = Endpoints::new(sockets, node_ip, Codecs::default(), true);
+        let mut endpoints = Endpoints::new(share, node_ip, Codecs::default(), true);
         let key = endpoints.open(Role::Both, clock::now());
         let (mut publisher, mut subscriber) = (Publisher::new(key), Subscriber::fixed(key));
         let mut client = Rtc::new(clock::now());

@@ -198,13 +198,13 @@ pub(super) fn receiving(section: &Section<'_>) -> Option<(Mid, bool)> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::inlet::share;
     use super::super::sdp::Msid;
     use super::super::socket::UdpPort;
     use super::super::{Codecs, NodeIp, Role};
     use super::*;
     use crate::base::clock;
     use crate::rtc::sfu::publisher::Publisher;
-    use crate::rtc::sfu::sockets::Sockets;
     use crate::rtc::sfu::tcp::TcpPort;
     use str0m::Rtc;
     use str0m::change::SdpAnswer;
@@ -222,8 +222,8 @@ mod tests {
     impl Call {
         fn new() -> Call {
             let node_ip = NodeIp::Fixed(std::net::Ipv4Addr::LOCALHOST.into());
-            let sockets = Sockets { udp: UdpPort::bind(0).unwrap(), tcp: TcpPort::bind(0).unwrap() };
-            let mut endpoints = Endpoints::new(sockets, node_ip, Codecs::default(), true);
+            let (share, _) = share(UdpPort::bind(0).unwrap(), TcpPort::bind(0).unwrap(), 0);
+            let mut endpoints = Endpoints::new(share, node_ip, Codecs::default(), true);
             let key = endpoints.open(Role::Both, clock::now());
             let (publisher, subscriber) = (Publisher::new(key), Subscriber::single(key));
             Call { client: Rtc::new(clock::now()), sections: Vec::new(), endpoints, publisher, subscriber }

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 
 use quinn_udp::{RecvMeta, Transmit, UdpSockRef, UdpSocketState};
 use socket2::{Domain, Protocol, Socket, Type};
@@ -17,15 +18,25 @@ const BUFFER_BYTES: usize = 64 * 1024;
 /// Kernel buffers asked for: half a second of a busy room. The kernel may give less.
 const KERNEL_BUFFER_BYTES: usize = 2 * 1024 * 1024;
 
-/// A UDP socket on every address of the box that knows to which of them each datagram came: a WebRTC
-/// connection must answer from the address that it was reached at.
-pub struct UdpPort {
+struct Shared {
     socket: tokio::net::UdpSocket,
     state: UdpSocketState,
     local: SocketAddr,
+}
+
+/// A UDP socket on every address of the box that knows to which of them each datagram came: a WebRTC
+/// connection must answer from the address that it was reached at. This is its receiving side; [`UdpPort::sender`] makes
+/// others.
+pub struct UdpPort {
+    shared: Arc<Shared>,
     buffers: Vec<u8>,
     meta: [RecvMeta; BATCH],
     filled: usize,
+}
+
+/// The sending side, for one thread.
+pub struct UdpSender {
+    shared: Arc<Shared>,
     train: RefCell<Train>,
 }
 
@@ -48,18 +59,13 @@ impl UdpPort {
         let state = UdpSocketState::new(UdpSockRef::from(&socket))?;
         let socket = tokio::net::UdpSocket::from_std(socket)?;
         let buffers = vec![0; BATCH * BUFFER_BYTES];
-        let (meta, train) = ([RecvMeta::default(); BATCH], RefCell::default());
-        Ok(UdpPort { socket, state, local, buffers, meta, filled: 0, train })
+        let shared = Arc::new(Shared { socket, state, local });
+        Ok(UdpPort { shared, buffers, meta: [RecvMeta::default(); BATCH], filled: 0 })
     }
 
-    /// The port it is bound to.
-    pub fn port(&self) -> u16 {
-        self.local.port()
-    }
-
-    /// Whether it speaks IPv6 too.
-    pub fn is_ipv6(&self) -> bool {
-        self.local.is_ipv6()
+    /// To send from the same port.
+    pub fn sender(&self) -> UdpSender {
+        UdpSender { shared: Arc::clone(&self.shared), train: RefCell::default() }
     }
 
     /// Waits until there is something to receive.
@@ -67,17 +73,18 @@ impl UdpPort {
     /// # Errors
     /// When the socket is broken.
     pub async fn readable(&self) -> io::Result<()> {
-        self.socket.readable().await
+        self.shared.socket.readable().await
     }
 
     /// Takes what has arrived, without waiting, for [`UdpPort::datagrams`]. False: nothing.
     pub fn receive(&mut self) -> bool {
-        let UdpPort { socket, state, buffers, meta, filled, .. } = self;
+        let UdpPort { shared, buffers, meta, filled } = self;
+        let Shared { socket, state, .. } = &**shared;
         let mut chunks = buffers.chunks_exact_mut(BUFFER_BYTES);
         let mut slices: [IoSliceMut; BATCH] =
             std::array::from_fn(|_| IoSliceMut::new(chunks.next().unwrap_or_default()));
         let received =
-            socket.try_io(Interest::READABLE, || state.recv(UdpSockRef::from(&*socket), &mut slices, meta));
+            socket.try_io(Interest::READABLE, || state.recv(UdpSockRef::from(socket), &mut slices, meta));
         // Errors other than "nothing there" are ICMP echoes of earlier sends: of no use here.
         *filled = received.unwrap_or(0);
         *filled > 0
@@ -85,7 +92,7 @@ impl UdpPort {
 
     /// What the last [`UdpPort::receive`] took.
     pub fn datagrams(&self) -> impl Iterator<Item = Datagram<'_>> {
-        let port = self.local.port();
+        let port = self.shared.local.port();
         self.meta.iter().zip(self.buffers.chunks_exact(BUFFER_BYTES)).take(self.filled).flat_map(
             move |(meta, buffer)| {
                 let source = canonical(meta.addr);
@@ -101,12 +108,24 @@ impl UdpPort {
             },
         )
     }
+}
+
+impl UdpSender {
+    /// The port it is bound to.
+    pub fn port(&self) -> u16 {
+        self.shared.local.port()
+    }
+
+    /// Whether it speaks IPv6 too.
+    pub fn is_ipv6(&self) -> bool {
+        self.shared.local.is_ipv6()
+    }
 
     /// Sends a datagram from our address `source`, with others to the same peer or with [`UdpPort::flush`]. How many
     /// datagrams, earlier ones included, the kernel did not take: they are lost, as any may be.
     pub fn send(&self, source: SocketAddr, destination: SocketAddr, contents: &[u8]) -> u64 {
         let mut train = self.train.borrow_mut();
-        let most = self.state.max_gso_segments();
+        let most = self.shared.state.max_gso_segments();
         if train.add(source, destination, contents, most) {
             return 0;
         }
@@ -122,14 +141,15 @@ impl UdpPort {
 
     fn depart(&self, train: &mut Train) -> u64 {
         let Some(load) = train.take() else { return 0 };
-        let destination = match (load.destination, self.local.is_ipv6()) {
+        let Shared { socket, state, local } = &*self.shared;
+        let destination = match (load.destination, local.is_ipv6()) {
             (SocketAddr::V4(v4), true) => SocketAddr::new(v4.ip().to_ipv6_mapped().into(), v4.port()),
             (other, _) => other,
         };
         let send = |contents, segment_size| {
             let src_ip = Some(load.source.ip());
             let transmit = Transmit { destination, ecn: None, contents, segment_size, src_ip };
-            self.state.try_send(UdpSockRef::from(&self.socket), &transmit).is_ok()
+            state.try_send(UdpSockRef::from(socket), &transmit).is_ok()
         };
         if send(load.bytes, load.segment) {
             return 0;

@@ -1,15 +1,14 @@
-//! Both ports of the room server as one: where packets come from and go to.
+//! Both ports of the room server as one: where packets go to.
 
-use std::io;
 use std::net::SocketAddr;
 
 use str0m::Candidate;
 use str0m::net::{Protocol, TcpType, Transmit};
 use tracing::debug;
 
-use super::socket::UdpPort;
-use super::tcp::TcpPort;
-use super::{NodeIp, addresses};
+use super::socket::UdpSender;
+use super::tcp::TcpLinks;
+use super::{NodeIp, Ports, addresses};
 
 /// Where a packet came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -31,26 +30,15 @@ pub struct Datagram<'a> {
     pub contents: &'a [u8],
 }
 
-/// The two ports.
+/// The two ports, to send by.
 pub struct Sockets {
     /// For nearly everyone.
-    pub udp: UdpPort,
+    pub udp: UdpSender,
     /// For those whose network lets no UDP through.
-    pub tcp: TcpPort,
+    pub tcp: TcpLinks,
 }
 
 impl Sockets {
-    /// Waits until one of them has something to receive.
-    ///
-    /// # Errors
-    /// When the UDP socket is broken.
-    pub async fn readable(&mut self) -> io::Result<()> {
-        tokio::select! {
-            readable = self.udp.readable() => readable,
-            () = self.tcp.readable() => Ok(()),
-        }
-    }
-
     /// Sends what the library wants sent, at the latest with [`Sockets::flush`]. How many packets, earlier ones
     /// included, turned out to be lost, as any datagram may be.
     pub fn send(&self, transmit: Transmit) -> u64 {
@@ -64,6 +52,11 @@ impl Sockets {
     /// Sends what waits for more to the same peer. How many packets were lost.
     pub fn flush(&self) -> u64 {
         self.udp.flush()
+    }
+
+    /// Which they are.
+    pub fn ports(&self) -> Ports {
+        Ports { udp: self.udp.port(), tcp: self.tcp.port() }
     }
 
     /// Under which addresses they can be reached: UDP, and TCP to which the client connects (RFC 6544).

@@ -29,19 +29,21 @@ pub fn receiver_ufrag(datagram: &[u8]) -> Option<&str> {
     None
 }
 
+/// A binding request with this USERNAME and nothing to prove it by.
+#[cfg(test)]
+pub(super) fn request(username: &str) -> Vec<u8> {
+    let mut message = vec![0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42];
+    message.extend([7; 12]);
+    message.extend([0x80, 0x22, 0, 3, b'a', b'b', b'c', 0]);
+    message.extend([0, 6, 0, username.len() as u8]);
+    message.extend(username.as_bytes());
+    message
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
-
-    fn request(username: &str) -> Vec<u8> {
-        let mut message = vec![0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42];
-        message.extend([7; 12]);
-        message.extend([0x80, 0x22, 0, 3, b'a', b'b', b'c', 0]);
-        message.extend([0, 6, 0, username.len() as u8]);
-        message.extend(username.as_bytes());
-        message
-    }
 
     #[test]
     fn the_ufrag_before_the_colon_is_found_behind_other_attributes() {

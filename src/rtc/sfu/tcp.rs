@@ -1,14 +1,14 @@
 //! The TCP port of the room server, for clients whose network lets no UDP through (ICE over TCP, RFC 6544: we are
 //! passive).
 //!
-//! One task accepts, one task a connection reads, writes and watches the time; packets go to and from the engine by
+//! One task accepts, one task a connection reads, writes and watches the time; packets go to and from the shards by
 //! bounded queues, so that a client that sends or reads slowly holds up nobody.
 
 use std::collections::HashMap;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
@@ -35,7 +35,7 @@ const PROOF_TIMEOUT: Duration = Duration::from_secs(5);
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long one packet may take to leave; who reads nothing for so long is gone.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Packets on their way to the engine, of all connections. Full: the connections are not read.
+/// Packets on their way to the reading shard, of all connections. Full: the connections are not read.
 const ARRIVED_CAPACITY: usize = 512;
 /// Packets on their way to one client: a keyframe of a large picture. Full: the newest is lost, as by UDP.
 const LEAVING_CAPACITY: usize = 256;
@@ -43,13 +43,6 @@ const LEAVING_CAPACITY: usize = 256;
 const KERNEL_BUFFER_BYTES: usize = 64 * 1024;
 const LISTEN_BACKLOG: i32 = 128;
 const READ_BYTES: usize = 16 * 1024;
-
-/// What the tasks tell.
-enum Arrived {
-    Opened(SocketAddr, Link),
-    Packet(Packet),
-    Closed(SocketAddr),
-}
 
 /// One packet from a client.
 pub struct Packet {
@@ -66,14 +59,63 @@ struct Link {
     proved: Arc<AtomicBool>,
 }
 
-/// The listening port and every connection made to it.
-pub struct TcpPort {
+/// Every connection to the port, for the shards to send by.
+#[derive(Clone)]
+pub struct TcpLinks {
     port: u16,
     ipv6: bool,
-    arrived: mpsc::Receiver<Arrived>,
+    links: Arc<RwLock<HashMap<SocketAddr, Link>>>,
+}
+
+impl TcpLinks {
+    /// The port that was connected to.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Whether it speaks IPv6 too.
+    pub fn is_ipv6(&self) -> bool {
+        self.ipv6
+    }
+
+    /// The connection from `source` has proved whose it is: it may stay.
+    pub fn prove(&self, source: SocketAddr) {
+        self.with(source, |link| link.proved.store(true, Ordering::Relaxed));
+    }
+
+    /// Sends a packet. False: there is no such connection, or its client reads too slowly; the packet is lost.
+    pub fn send(&self, destination: SocketAddr, contents: DatagramSend) -> bool {
+        self.with(destination, |link| link.out.try_send(contents).is_ok()).unwrap_or(false)
+    }
+
+    /// Ends the connection from `source`, after what was sent on it.
+    pub fn close(&self, source: SocketAddr) {
+        self.write().remove(&source);
+    }
+
+    fn with<T>(&self, peer: SocketAddr, what: impl FnOnce(&Link) -> T) -> Option<T> {
+        self.links.read().unwrap_or_else(PoisonError::into_inner).get(&peer).map(what)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, HashMap<SocketAddr, Link>> {
+        self.links.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The connection from `source` whose mark is `proved` has ended; another may have come from there.
+    fn ended(&self, source: SocketAddr, proved: &Arc<AtomicBool>) {
+        let mut links = self.write();
+        if links.get(&source).is_some_and(|link| Arc::ptr_eq(&link.proved, proved)) {
+            links.remove(&source);
+        }
+    }
+}
+
+/// The listening port, and what comes by the connections made to it.
+pub struct TcpPort {
+    links: TcpLinks,
+    arrived: mpsc::Receiver<Packet>,
     /// Received while waiting.
     next: Option<Packet>,
-    links: HashMap<SocketAddr, Link>,
     accepting: tokio::task::AbortHandle,
 }
 
@@ -92,69 +134,30 @@ impl TcpPort {
         let listener = TcpListener::from_std(socket.into())?;
         let local = listener.local_addr()?;
         let (sender, arrived) = mpsc::channel(ARRIVED_CAPACITY);
-        let accepting = tokio::spawn(accept(listener, sender)).abort_handle();
-        let links = HashMap::new();
-        Ok(TcpPort { port: local.port(), ipv6: local.is_ipv6(), arrived, next: None, links, accepting })
+        let links = TcpLinks { port: local.port(), ipv6: local.is_ipv6(), links: Arc::default() };
+        let accepting = tokio::spawn(accept(listener, links.clone(), sender)).abort_handle();
+        Ok(TcpPort { links, arrived, next: None, accepting })
     }
 
-    /// The port it listens on.
-    pub fn port(&self) -> u16 {
-        self.port
-    }
-
-    /// Whether it speaks IPv6 too.
-    pub fn is_ipv6(&self) -> bool {
-        self.ipv6
+    /// Its connections, to send by.
+    pub fn links(&self) -> TcpLinks {
+        self.links.clone()
     }
 
     /// Waits until there is something to [`TcpPort::take`].
     pub async fn readable(&mut self) {
-        while self.next.is_none() {
-            match self.arrived.recv().await {
-                Some(arrived) => self.next = self.note(arrived),
-                // The listener is gone: only UDP from now on.
-                None => std::future::pending().await,
-            }
+        if self.next.is_none() {
+            self.next = self.arrived.recv().await;
+        }
+        if self.next.is_none() {
+            // The listener is gone: only UDP from now on.
+            std::future::pending().await
         }
     }
 
     /// The next packet; None: there is none now.
     pub fn take(&mut self) -> Option<Packet> {
-        if let Some(packet) = self.next.take() {
-            return Some(packet);
-        }
-        while let Ok(arrived) = self.arrived.try_recv() {
-            if let Some(packet) = self.note(arrived) {
-                return Some(packet);
-            }
-        }
-        None
-    }
-
-    fn note(&mut self, arrived: Arrived) -> Option<Packet> {
-        match arrived {
-            Arrived::Opened(source, link) => drop(self.links.insert(source, link)),
-            Arrived::Closed(source) => drop(self.links.remove(&source)),
-            Arrived::Packet(packet) => return Some(packet),
-        }
-        None
-    }
-
-    /// The connection from `source` has proved whose it is: it may stay.
-    pub fn prove(&self, source: SocketAddr) {
-        if let Some(link) = self.links.get(&source) {
-            link.proved.store(true, Ordering::Relaxed);
-        }
-    }
-
-    /// Ends the connection from `source`, after what was sent on it.
-    pub fn close(&mut self, source: SocketAddr) {
-        self.links.remove(&source);
-    }
-
-    /// Sends a packet. False: there is no such connection, or its client reads too slowly; the packet is lost.
-    pub fn send(&self, destination: SocketAddr, contents: DatagramSend) -> bool {
-        self.links.get(&destination).is_some_and(|link| link.out.try_send(contents).is_ok())
+        self.next.take().or_else(|| self.arrived.try_recv().ok())
     }
 }
 
@@ -177,7 +180,7 @@ fn open(domain: Domain, address: SocketAddr) -> io::Result<Socket> {
     Ok(socket)
 }
 
-async fn accept(listener: TcpListener, arrived: mpsc::Sender<Arrived>) {
+async fn accept(listener: TcpListener, links: TcpLinks, arrived: mpsc::Sender<Packet>) {
     let (all, strangers) = (Arc::new(Semaphore::new(MAX_LINKS)), Arc::new(Semaphore::new(MAX_STRANGERS)));
     loop {
         let Ok((stream, source)) = listener.accept().await else {
@@ -193,15 +196,13 @@ async fn accept(listener: TcpListener, arrived: mpsc::Sender<Arrived>) {
         let (out, leaving) = mpsc::channel(LEAVING_CAPACITY);
         let proved = Arc::new(AtomicBool::new(false));
         let (source, link) = (canonical(source), Link { out, proved: Arc::clone(&proved) });
-        if arrived.send(Arrived::Opened(source, link)).await.is_err() {
-            return;
-        }
-        let arrived = arrived.clone();
+        links.write().insert(source, link);
+        let (arrived, links) = (arrived.clone(), links.clone());
         tokio::spawn(async move {
             let ended = serve(stream, source, leaving, &arrived, &proved, stranger).await;
             debug!(%source, ?ended, "a TCP connection ends");
             drop(place);
-            let _ = arrived.send(Arrived::Closed(source)).await;
+            links.ended(source, &proved);
         });
     }
 }
@@ -211,7 +212,7 @@ async fn serve(
     stream: TcpStream,
     source: SocketAddr,
     leaving: mpsc::Receiver<DatagramSend>,
-    arrived: &mpsc::Sender<Arrived>,
+    arrived: &mpsc::Sender<Packet>,
     proved: &AtomicBool,
     stranger: OwnedSemaphorePermit,
 ) -> io::Result<()> {
@@ -229,7 +230,7 @@ async fn read(
     mut reading: OwnedReadHalf,
     source: SocketAddr,
     destination: SocketAddr,
-    arrived: &mpsc::Sender<Arrived>,
+    arrived: &mpsc::Sender<Packet>,
     proved: &AtomicBool,
     stranger: OwnedSemaphorePermit,
 ) -> io::Result<()> {
@@ -258,7 +259,7 @@ async fn read(
                 return Err(io::Error::other("no STUN"));
             }
             let packet = Packet { source, destination, contents: contents.to_vec() };
-            if arrived.send(Arrived::Packet(packet)).await.is_err() {
+            if arrived.send(packet).await.is_err() {
                 return Ok(());
             }
         }
@@ -290,7 +291,7 @@ mod tests {
     use super::*;
 
     async fn connect(port: &TcpPort) -> TcpStream {
-        TcpStream::connect((Ipv4Addr::LOCALHOST, port.port())).await.unwrap()
+        TcpStream::connect((Ipv4Addr::LOCALHOST, port.links.port())).await.unwrap()
     }
 
     fn frame(packet: &[u8]) -> Vec<u8> {
@@ -315,14 +316,14 @@ mod tests {
         assert_eq!(packet.contents, stun_like());
         assert_eq!(packet.source, client.local_addr().unwrap());
         assert_eq!(packet.destination, client.peer_addr().unwrap());
-        port.prove(packet.source);
-        assert!(port.send(packet.source, vec![1, 2, 3].into()));
+        port.links.prove(packet.source);
+        assert!(port.links.send(packet.source, vec![1, 2, 3].into()));
         let mut got = [0; 5];
         client.read_exact(&mut got).await.unwrap();
         assert_eq!(got, [0, 3, 1, 2, 3]);
-        port.close(packet.source);
+        port.links.close(packet.source);
         assert_eq!(client.read(&mut got).await.unwrap(), 0, "closed");
-        assert!(!port.send(packet.source, vec![1].into()));
+        assert!(!port.links.send(packet.source, vec![1].into()));
     }
 
     #[tokio::test]
@@ -363,7 +364,7 @@ mod tests {
         let source = port.take().unwrap().source;
         let mut refused = 0;
         for _ in 0..20_000 {
-            refused += u32::from(!port.send(source, vec![0; 1200].into()));
+            refused += u32::from(!port.links.send(source, vec![0; 1200].into()));
             tokio::task::yield_now().await;
         }
         assert!(refused > 1000, "{refused}");

@@ -56,7 +56,7 @@ mod tests {
     fn each_connection_is_due_once_and_at_the_earliest_time_that_was_said() {
         let start = clock::now();
         let after = |ms| start + Duration::from_millis(ms);
-        let [a, b, c] = [1, 2, 3].map(ConnectionKey::numbered);
+        let [a, b, c] = [1, 2, 3].map(|number| ConnectionKey::new(0, number));
         let mut timers = Timers::default();
         let mut at = [after(10), after(20), after(30)];
         for (key, at) in [a, b, c].into_iter().zip(at) {

@@ -12,7 +12,7 @@ use super::{Arc, Keys, Router, routes};
 use crate::base::{Shutdown, clock};
 use crate::room::Grant;
 use crate::rtc::sfu::{Codecs, NodeIp};
-use crate::server::signal::{self, Config, Handle};
+use crate::server::signal::{self, Config, Handle, Shards};
 use crate::store::Store;
 
 pub struct Server {
@@ -41,7 +41,8 @@ impl Server {
         let shutdown = Shutdown::new();
         let node_ip = NodeIp::Fixed(std::net::Ipv4Addr::LOCALHOST.into());
         let codecs = Codecs::default();
-        let config = Config { rtc_udp: 0, rtc_tcp: 0, node_ip, codecs, bandwidth_estimation: true };
+        let shards = Shards::default();
+        let config = Config { rtc_udp: 0, rtc_tcp: 0, node_ip, codecs, bandwidth_estimation: true, shards };
         let rooms = signal::start(config, shutdown.clone()).unwrap();
         let secret = "0123456789012345678901234567890123456789".to_owned();
         let keys = Arc::new(Keys::new(BTreeMap::from([("k".to_owned(), secret)])).unwrap());

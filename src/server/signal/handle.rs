@@ -7,7 +7,8 @@ use livekit_protocol as proto;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use super::engine::Engine;
-use super::message::{Order, Request};
+use super::message::{Join, Order, Request};
+use super::placement::Placement;
 use crate::room::{Directory, Event, Refusal};
 use crate::rtc::sfu::{Codecs, Ports};
 
@@ -30,6 +31,8 @@ pub struct Counters {
     pub data_lost: AtomicU64,
     /// Datagrams that belonged to nobody.
     pub stray_datagrams: AtomicU64,
+    /// Datagrams that the shard whose they are did not take.
+    pub undelivered_datagrams: AtomicU64,
     /// Datagrams that the kernel did not take.
     pub unsent_datagrams: AtomicU64,
     /// Participants put out for malformed signalling.
@@ -53,6 +56,8 @@ pub struct RoomSnapshot {
     pub room: proto::Room,
     /// Its participants in order of joining, hidden ones included.
     pub participants: Vec<proto::ParticipantInfo>,
+    /// The shard that it lives on, from 0.
+    pub shard: usize,
 }
 
 /// All rooms at one moment, by name.
@@ -65,7 +70,9 @@ pub struct Snapshot {
 /// The running room server. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Handle {
-    pub(super) requests: mpsc::Sender<Request>,
+    /// Of each shard.
+    pub(super) requests: Arc<[mpsc::Sender<Request>]>,
+    pub(super) placement: Arc<Placement>,
     pub(super) snapshot: watch::Receiver<Arc<Snapshot>>,
     pub(super) events: broadcast::WeakSender<Event>,
     pub(super) directory: Arc<RwLock<Directory>>,
@@ -79,7 +86,8 @@ impl Handle {
     #[cfg(any(test, fuzzing))]
     pub(crate) fn stopped() -> Handle {
         Handle {
-            requests: mpsc::channel(1).0,
+            requests: Arc::new([mpsc::channel(1).0]),
+            placement: Arc::new(Placement::new(1, 0)),
             snapshot: watch::channel(Arc::default()).1,
             events: broadcast::channel(1).0.downgrade(),
             directory: Arc::default(),
@@ -131,14 +139,48 @@ impl Handle {
         &self.counters
     }
 
-    /// Has the engine do something. The work must be short: every room waits for it.
-    pub(super) async fn order<T: Send + 'static>(
+    /// Sends somebody who wants in to the shard of its room. Where what it says then is to be sent.
+    ///
+    /// # Errors
+    /// [`Refusal`], when it is not even asked whether it may.
+    pub(super) async fn join(&self, join: Join) -> Result<mpsc::Sender<Request>, Refusal> {
+        let (shard, passage) = match join.resume {
+            // Nothing is made for it.
+            Some(_) => (self.placement.find(&join.room), None),
+            None => {
+                let passage = self.placement.enter(&join.room)?;
+                (passage.shard, Some(passage))
+            }
+        };
+        let requests = self.requests.get(shard).ok_or(Refusal::Stopping)?;
+        let join = Request::Join(Box::new(join), passage);
+        requests.send(join).await.map_err(|_| Refusal::Stopping)?;
+        Ok(requests.clone())
+    }
+
+    /// The shard of a room, by the room's name or sid.
+    pub(super) fn shard_of(&self, room: &str) -> Shard<'_> {
+        self.shard(self.placement.find(room))
+    }
+
+    pub(super) fn shard(&self, number: usize) -> Shard<'_> {
+        Shard(self.requests.get(number))
+    }
+}
+
+/// One shard, to give orders to.
+pub(super) struct Shard<'a>(Option<&'a mpsc::Sender<Request>>);
+
+impl Shard<'_> {
+    /// Has it do something. The work must be short: every room on it waits for it.
+    pub async fn order<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Engine) -> T + Send + 'static,
     ) -> Result<T, Refusal> {
         let (reply, answer) = oneshot::channel();
         let order = Order(Box::new(move |engine| drop(reply.send(work(engine)))));
-        self.requests.send(Request::Order(order)).await.map_err(|_| Refusal::Stopping)?;
+        let requests = self.0.ok_or(Refusal::Stopping)?;
+        requests.send(Request::Order(order)).await.map_err(|_| Refusal::Stopping)?;
         answer.await.map_err(|_| Refusal::Stopping)
     }
 }

@@ -1,4 +1,4 @@
-//! What goes between the clients' tasks and the engine.
+//! What goes between the clients' tasks and the shards.
 
 use std::collections::HashMap;
 
@@ -6,6 +6,7 @@ use livekit_protocol as proto;
 use tokio::sync::{mpsc, oneshot};
 
 use super::engine::Engine;
+use super::placement::Passage;
 use crate::room::{Grant, MemberKey, Refusal};
 
 /// Messages on their way to one client. Full: the client does not read; its signalling connection is cut and it
@@ -59,11 +60,11 @@ pub(super) struct Ticket {
     pub generation: u32,
 }
 
-/// To the engine.
+/// To a shard.
 #[derive(Debug)]
 pub(super) enum Request {
-    /// Somebody wants in.
-    Join(Box<Join>),
+    /// Somebody wants in; its room stays on this shard meanwhile.
+    Join(Box<Join>, Option<Passage>),
     /// A client said something.
     Signal(Ticket, Box<proto::SignalRequest>),
     /// A client said what no client says.

@@ -1,11 +1,13 @@
 //! The room server's orders, for the APIs: each with the grant of whoever asks. See [`Refusal`] for what can be wrong.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use livekit_protocol as proto;
 use tokio::sync::oneshot;
 
 use super::Handle;
+use super::engine::Engine;
 use crate::room::{Grant, Refusal, RoomOptions};
 
 /// Why a method of a participant has no result.
@@ -28,17 +30,31 @@ pub enum RpcFailure {
 impl Handle {
     /// Makes a room, or changes the one of this name.
     pub async fn create_room(&self, name: String, options: RoomOptions) -> Result<proto::Room, Refusal> {
-        self.order(move |engine| engine.create_room(&name, options)).await?
+        let passage = self.placement.enter(&name)?;
+        let shard = self.shard(passage.shard);
+        let make = move |engine: &mut Engine| {
+            let made = engine.create_room(&name, options);
+            // It is there now, or will not be.
+            drop(passage);
+            made
+        };
+        shard.order(make).await?
     }
 
     /// The rooms of these names; of no name: all.
     pub async fn list_rooms(&self, names: Vec<String>) -> Result<Vec<proto::Room>, Refusal> {
-        self.order(move |engine| engine.list_rooms(&names)).await
+        let (names, mut rooms) = (Arc::new(names), Vec::new());
+        for shard in 0..self.requests.len() {
+            let names = Arc::clone(&names);
+            rooms.extend(self.shard(shard).order(move |engine| engine.list_rooms(&names)).await?);
+        }
+        rooms.sort_by(|one, other| one.name.cmp(&other.name));
+        Ok(rooms)
     }
 
     /// Puts everybody out of a room, by name or sid, and ends it.
     pub async fn delete_room(&self, grant: Grant, room: String) -> Result<(), Refusal> {
-        self.order(move |engine| engine.delete_room(&grant, &room)).await?
+        self.shard_of(&room).order(move |engine| engine.delete_room(&grant, &room)).await?
     }
 
     /// Everybody in a room, hidden participants too.
@@ -47,7 +63,7 @@ impl Handle {
         grant: Grant,
         room: String,
     ) -> Result<Vec<proto::ParticipantInfo>, Refusal> {
-        self.order(move |engine| engine.list_participants(&grant, &room)).await?
+        self.shard_of(&room).order(move |engine| engine.list_participants(&grant, &room)).await?
     }
 
     /// One of a room.
@@ -57,7 +73,7 @@ impl Handle {
         room: String,
         identity: String,
     ) -> Result<proto::ParticipantInfo, Refusal> {
-        self.order(move |engine| engine.get_participant(&grant, &room, &identity)).await?
+        self.shard_of(&room).order(move |engine| engine.get_participant(&grant, &room, &identity)).await?
     }
 
     /// Puts one out; whoever waits is turned away.
@@ -67,7 +83,7 @@ impl Handle {
         room: String,
         identity: String,
     ) -> Result<(), Refusal> {
-        self.order(move |engine| engine.remove_participant(&grant, &room, &identity)).await?
+        self.shard_of(&room).order(move |engine| engine.remove_participant(&grant, &room, &identity)).await?
     }
 
     /// Mutes a track.
@@ -76,7 +92,7 @@ impl Handle {
         grant: Grant,
         request: proto::MuteRoomTrackRequest,
     ) -> Result<proto::TrackInfo, Refusal> {
-        self.order(move |engine| engine.mute_track(&grant, &request)).await?
+        self.shard_of(&request.room).order(move |engine| engine.mute_track(&grant, &request)).await?
     }
 
     /// Changes a participant: what it may do, its name, metadata and attributes.
@@ -85,7 +101,7 @@ impl Handle {
         grant: Grant,
         request: proto::UpdateParticipantRequest,
     ) -> Result<proto::ParticipantInfo, Refusal> {
-        self.order(move |engine| engine.update_participant(&grant, &request)).await?
+        self.shard_of(&request.room).order(move |engine| engine.update_participant(&grant, &request)).await?
     }
 
     /// Subscribes or unsubscribes a participant.
@@ -94,12 +110,12 @@ impl Handle {
         grant: Grant,
         request: proto::UpdateSubscriptionsRequest,
     ) -> Result<(), Refusal> {
-        self.order(move |engine| engine.update_subscriptions(&grant, request)).await?
+        self.shard_of(&request.room).order(move |engine| engine.update_subscriptions(&grant, request)).await?
     }
 
     /// Sends a data message to participants.
     pub async fn send_data(&self, grant: Grant, request: proto::SendDataRequest) -> Result<(), Refusal> {
-        self.order(move |engine| engine.send_data(&grant, request)).await?
+        self.shard_of(&request.room).order(move |engine| engine.send_data(&grant, request)).await?
     }
 
     /// Changes the text for everyone in a room.
@@ -108,7 +124,7 @@ impl Handle {
         grant: Grant,
         request: proto::UpdateRoomMetadataRequest,
     ) -> Result<proto::Room, Refusal> {
-        self.order(move |engine| engine.update_room_metadata(&grant, request)).await?
+        self.shard_of(&request.room).order(move |engine| engine.update_room_metadata(&grant, request)).await?
     }
 
     /// Calls a method of a participant and waits for its answer.
@@ -120,7 +136,9 @@ impl Handle {
     ) -> Result<String, RpcFailure> {
         let (reply, answer) = oneshot::channel();
         let timeout_ms = u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX);
-        self.order(move |engine| engine.perform_rpc(&grant, &request, timeout_ms, reply)).await??;
+        self.shard_of(&request.room)
+            .order(move |engine| engine.perform_rpc(&grant, &request, timeout_ms, reply))
+            .await??;
         match tokio::time::timeout(timeout, answer).await {
             Ok(Ok(Ok(payload))) => Ok(payload),
             Ok(Ok(Err(error))) => Err(RpcFailure::Failed(error)),

@@ -58,14 +58,16 @@ pub(super) async fn run(socket: WebSocket, opening: Opening, handle: Handle, key
     let grant = opening.grant.clone();
     let join = opening.join(out, reply);
     let mut session = Session { socket, messages, json: false };
-    if handle.requests.send(Request::Join(Box::new(join))).await.is_err() {
-        return;
-    }
+    let requests = match handle.join(join).await {
+        Ok(requests) => requests,
+        Err(Refusal::Stopping) => return,
+        Err(refusal) => return session.refuse(&refusal).await,
+    };
     match admitted.await {
         Ok(Ok(ticket)) => {
-            let malformed = session.talk(ticket, &handle, Refresh { keys, grant }).await;
+            let malformed = session.talk(ticket, &requests, Refresh { keys, grant }).await;
             let ended = malformed.map_or(Request::Gone(ticket), |what| Request::Malformed(ticket, what));
-            let _ = handle.requests.send(ended).await;
+            let _ = requests.send(ended).await;
             session.finish().await;
         }
         Ok(Err(refusal)) => session.refuse(&refusal).await,
@@ -101,7 +103,12 @@ enum End {
 
 impl Session {
     /// Until the end; Some: what was malformed.
-    async fn talk(&mut self, ticket: Ticket, handle: &Handle, mut refresh: Refresh) -> Option<&'static str> {
+    async fn talk(
+        &mut self,
+        ticket: Ticket,
+        requests: &mpsc::Sender<Request>,
+        mut refresh: Refresh,
+    ) -> Option<&'static str> {
         let mut heard = clock::now();
         let mut probe = tokio::time::interval(PROBE_INTERVAL);
         // The join response must come first; a fresh token follows it.
@@ -127,7 +134,7 @@ impl Session {
                     match received {
                         Some(Ok(message)) => {
                             deaf_until = heard + pace.spend(length(&message), heard);
-                            self.take(message, ticket, handle).await
+                            self.take(message, ticket, requests).await
                         }
                         Some(Err(error)) => Err(unreadable(&error)),
                         None => Err(End::Gone),
@@ -145,7 +152,12 @@ impl Session {
         }
     }
 
-    async fn take(&mut self, message: Message, ticket: Ticket, handle: &Handle) -> Result<(), End> {
+    async fn take(
+        &mut self,
+        message: Message,
+        ticket: Ticket,
+        requests: &mpsc::Sender<Request>,
+    ) -> Result<(), End> {
         let request = match message {
             Message::Binary(bytes) => proto::SignalRequest::decode(bytes).ok(),
             Message::Text(text) => {
@@ -157,7 +169,7 @@ impl Session {
         };
         let request = request.ok_or(End::Malformed("a frame that is no SignalRequest"))?;
         let request = Request::Signal(ticket, Box::new(request));
-        handle.requests.send(request).await.map_err(|_| End::Gone)
+        requests.send(request).await.map_err(|_| End::Gone)
     }
 
     async fn send(&mut self, out: Out) -> Result<(), End> {

@@ -50,7 +50,7 @@ pub(in crate::server) enum StayError {
 #[derive(Debug)]
 pub(in crate::server) struct Stay {
     ticket: Ticket,
-    handle: Handle,
+    requests: mpsc::Sender<Request>,
     messages: mpsc::Receiver<Out>,
 }
 
@@ -76,10 +76,9 @@ impl Handle {
             out,
             reply,
         };
-        let stopping = |_| StayError::Refused(Refusal::Stopping);
-        self.requests.send(Request::Join(Box::new(join))).await.map_err(|_| stopping(()))?;
-        let ticket = admitted.await.map_err(|_| stopping(()))??;
-        let mut stay = Stay { ticket, handle: self.clone(), messages };
+        let requests = self.join(join).await?;
+        let ticket = admitted.await.map_err(|_| Refusal::Stopping)??;
+        let mut stay = Stay { ticket, requests, messages };
         match stay.answer().await {
             Ok(answer) => Ok((stay, answer)),
             Err(error) => {
@@ -101,7 +100,7 @@ impl Stay {
     /// [`StayError`]; the participant is out of the room then.
     pub(in crate::server) async fn offer(&mut self, sdp: String) -> Result<String, StayError> {
         let request = Box::new(proto::SignalRequest { message: Some(said(sdp)) });
-        let sent = self.handle.requests.send(Request::Signal(self.ticket, request)).await;
+        let sent = self.requests.send(Request::Signal(self.ticket, request)).await;
         sent.map_err(|_| StayError::Ended)?;
         self.answer().await
     }
@@ -149,7 +148,7 @@ impl Stay {
         let message = Some(Said::Leave(proto::LeaveRequest::default()));
         let request = Request::Signal(self.ticket, Box::new(proto::SignalRequest { message }));
         // Nobody takes it: the server stops, and it is out.
-        if self.handle.requests.send(request).await.is_ok() {
+        if self.requests.send(request).await.is_ok() {
             let _ = tokio::time::timeout(ANSWER_TIMEOUT, self.ended()).await;
         }
     }

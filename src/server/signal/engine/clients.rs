@@ -111,7 +111,7 @@ impl Engine {
         let Some(participant) = room.participant(key) else { return };
         let Some(member) = self.members.get_mut(&key) else { return };
         let primary = member.subscriber_primary;
-        let response = reply::join(room, participant, primary, &self.codecs, &self.node_id);
+        let response = reply::join(room, participant, primary, &self.codecs, &self.outlets.node_id);
         member.send(Response::Join(response));
         if !participant.grant.waiting {
             let name = room.name.clone();

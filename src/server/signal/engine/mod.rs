@@ -1,4 +1,4 @@
-//! The thread `sfu`: every room, every participant, every connection. Single-threaded on purpose.
+//! One shard: its rooms, their participants and connections, on one thread.
 //!
 //! | file | what |
 //! |---|---|
@@ -48,15 +48,14 @@ use tokio::sync::{broadcast, mpsc, watch};
 use tracing::{error, info};
 
 use super::message::Request;
+use super::placement::Placement;
 use super::{Config, Counters, Snapshot, StartError};
+use crate::base::Shutdown;
 use crate::base::clock::{self, MediaTime};
 use crate::base::pulse::Pulse;
-use crate::base::{Shutdown, ids};
 use crate::room::{Departure, Directory, Event, MemberKey, RoomOptions, Rooms};
-use crate::rtc::sfu::socket::UdpPort;
-use crate::rtc::sfu::sockets::Sockets;
-use crate::rtc::sfu::tcp::TcpPort;
-use crate::rtc::sfu::{Codecs, ConnectionKey, Endpoints, Ports, Role};
+use crate::rtc::sfu::inlet::Share;
+use crate::rtc::sfu::{Codecs, ConnectionKey, Endpoints, Role};
 use crate::sfu::loudest::Loudest;
 use crate::sfu::speaker::Speakers;
 
@@ -71,12 +70,16 @@ const REQUESTS_A_TURN: usize = 32;
 /// Batches received before the timers are looked at again.
 const BATCHES_A_TURN: usize = 8;
 
-/// Where the engine tells the rest of the process.
+/// Where the shards tell the rest of the process.
+#[derive(Clone)]
 pub(super) struct Outlets {
-    pub snapshots: watch::Sender<Arc<Snapshot>>,
+    pub snapshots: Arc<watch::Sender<Arc<Snapshot>>>,
     pub events: broadcast::Sender<Event>,
     pub counters: Arc<Counters>,
     pub directory: Arc<RwLock<Directory>>,
+    pub placement: Arc<Placement>,
+    /// As what the server shows itself.
+    pub node_id: String,
 }
 
 /// The engine's whole state.
@@ -95,7 +98,7 @@ pub(super) struct Engine {
     calls: HashMap<String, rpc::Call>,
     codecs: Codecs,
     outlets: Outlets,
-    node_id: String,
+    told: upkeep::Told,
     track_keys: u64,
     /// The time of this turn, on both clocks.
     now: Instant,
@@ -105,42 +108,37 @@ pub(super) struct Engine {
     changed: bool,
 }
 
-/// The body of the thread.
+/// The body of the thread `name`; `share` is called on it.
 pub(super) fn run_thread(
+    name: &'static str,
+    share: impl FnOnce(&Config) -> Result<Share, StartError>,
     config: Config,
     outlets: Outlets,
     requests: mpsc::Receiver<Request>,
     shutdown: Shutdown,
-    ready: &SyncSender<Result<Ports, StartError>>,
+    ready: &SyncSender<Result<(), StartError>>,
 ) {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return drop(ready.send(Err(StartError::Thread(error)))),
+        Err(source) => return drop(ready.send(Err(StartError::Thread { name, source }))),
     };
     runtime.block_on(async {
-        let sockets = match bind(&config) {
-            Ok(sockets) => sockets,
+        let share = match share(&config) {
+            Ok(share) => share,
             Err(error) => return drop(ready.send(Err(error))),
         };
-        let mut engine = Engine::new(sockets, config, outlets);
-        let _ = ready.send(Ok(engine.endpoints.ports()));
-        engine.run(requests, shutdown).await;
+        let mut engine = Engine::new(share, config, outlets);
+        let _ = ready.send(Ok(()));
+        engine.run(name, requests, shutdown).await;
     });
 }
 
-fn bind(config: &Config) -> Result<Sockets, StartError> {
-    let Config { rtc_udp, rtc_tcp, .. } = *config;
-    let udp = UdpPort::bind(rtc_udp).map_err(|source| StartError::Udp { port: rtc_udp, source })?;
-    let tcp = TcpPort::bind(rtc_tcp).map_err(|source| StartError::Tcp { port: rtc_tcp, source })?;
-    Ok(Sockets { udp, tcp })
-}
-
 impl Engine {
-    fn new(sockets: Sockets, config: Config, outlets: Outlets) -> Self {
+    fn new(share: Share, config: Config, outlets: Outlets) -> Self {
         let now = clock::now();
         Engine {
             endpoints: Endpoints::new(
-                sockets,
+                share,
                 config.node_ip,
                 config.codecs.clone(),
                 config.bandwidth_estimation,
@@ -155,7 +153,7 @@ impl Engine {
             calls: HashMap::new(),
             codecs: config.codecs,
             outlets,
-            node_id: ids::prefixed("ND"),
+            told: upkeep::Told::default(),
             track_keys: 0,
             now,
             at: clock::media_at(now),
@@ -164,14 +162,12 @@ impl Engine {
         }
     }
 
-    async fn run(&mut self, mut requests: mpsc::Receiver<Request>, shutdown: Shutdown) {
-        let Ports { udp, tcp } = self.endpoints.ports();
-        info!(udp, tcp, "room server: media");
+    async fn run(&mut self, name: &'static str, mut requests: mpsc::Receiver<Request>, shutdown: Shutdown) {
         // Only a wanted end takes it away: a thread that died is as bad as one that hangs.
-        let pulse = ManuallyDrop::new(Pulse::vital("sfu"));
+        let pulse = ManuallyDrop::new(Pulse::vital(name));
         loop {
             pulse.beat();
-            let wake_at = self.endpoints.wake_at(self.now).min(self.next_tick);
+            let wake_at = self.wake_at();
             tokio::select! {
                 readable = self.endpoints.readable() => {
                     if let Err(error) = readable {
@@ -196,6 +192,13 @@ impl Engine {
         }
         self.stop();
         drop(ManuallyDrop::into_inner(pulse));
+    }
+
+    /// Without a room there is nothing to look at every tick.
+    fn wake_at(&self) -> Instant {
+        let due = self.endpoints.wake_at(self.now);
+        let idle = self.rooms.is_empty() && !self.changed;
+        if idle { due } else { due.min(self.next_tick) }
     }
 
     fn turn(&mut self) {
@@ -252,7 +255,7 @@ impl Engine {
 
     fn handle(&mut self, request: Request) {
         match request {
-            Request::Join(join) => self.join(*join),
+            Request::Join(join, _passage) => self.join(*join),
             Request::Signal(ticket, request) => self.signal(ticket, *request),
             Request::Malformed(ticket, what) => self.malformed(ticket, what),
             Request::Gone(ticket) => self.signalling_gone(ticket),
@@ -294,6 +297,7 @@ impl Engine {
     }
 
     fn emit(&self, event: Event) {
+        self.outlets.placement.note(&event);
         // Nobody listening is fine.
         let _ = self.outlets.events.send(event);
     }

@@ -57,7 +57,7 @@ impl Engine {
         participants.push(participant.info());
         participants.extend(room.others(key));
         let room_info = room.info_for(participant);
-        member.send(Response::Reconnect(reply::reconnect(&self.node_id, member.last_data)));
+        member.send(Response::Reconnect(reply::reconnect(&self.outlets.node_id, member.last_data)));
         member.grant_changed(participant.grant.clone());
         member.send(Response::Update(proto::ParticipantUpdate { participants }));
         member.send(Response::RoomUpdate(proto::RoomUpdate { room: Some(room_info) }));

@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 
 use super::super::message::{Join, OUT_CAPACITY, Out, Ticket};
 use super::super::routes::of_request;
+use super::super::{Shards, bind};
 use super::*;
 use crate::room::{Grant, RoomOptions};
 use crate::rtc::sfu::NodeIp;
@@ -38,12 +39,26 @@ pub(super) struct Client {
 pub(super) fn engine() -> Engine {
     let (snapshots, _) = watch::channel(Arc::new(Snapshot::default()));
     let (events, _) = broadcast::channel(64);
-    let outlets = Outlets { snapshots, events, counters: Arc::default(), directory: Default::default() };
+    let outlets = Outlets {
+        snapshots: Arc::new(snapshots),
+        events,
+        counters: Arc::default(),
+        directory: Default::default(),
+        placement: Arc::new(Placement::new(1, 0)),
+        node_id: String::new(),
+    };
     let node_ip = NodeIp::Fixed(Ipv4Addr::LOCALHOST.into());
     let codecs = Codecs::default();
-    let config = Config { rtc_udp: 0, rtc_tcp: 0, node_ip, codecs, bandwidth_estimation: true };
-    match bind(&config) {
-        Ok(sockets) => Engine::new(sockets, config, outlets),
+    let config = Config {
+        rtc_udp: 0,
+        rtc_tcp: 0,
+        node_ip,
+        codecs,
+        bandwidth_estimation: true,
+        shards: Shards::default(),
+    };
+    match bind(&config, 0) {
+        Ok((share, _)) => Engine::new(share, config, outlets),
         Err(error) => panic!("{error}"),
     }
 }

@@ -1,13 +1,14 @@
 //! What must be looked at now and then: the vanished, the slow, empty rooms, the snapshot.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::super::{RoomSnapshot, Snapshot};
+use super::super::RoomSnapshot;
 use super::Engine;
 use super::member::Member;
 use crate::room::{Departure, Event, MemberKey, Participant};
+use crate::rtc::sfu::Traffic;
 
 /// How long a participant without signalling may take to resume.
 const RESUME_TIMEOUT: Duration = Duration::from_secs(20);
@@ -53,9 +54,11 @@ impl Engine {
         if self.changed {
             self.publish_snapshot();
         }
-        let counters = &self.outlets.counters;
-        counters.stray_datagrams.store(self.endpoints.traffic.stray, Ordering::Relaxed);
-        counters.unsent_datagrams.store(self.endpoints.traffic.unsent, Ordering::Relaxed);
+        let Traffic { stray, undelivered, unsent } = self.endpoints.traffic;
+        let (counters, told) = (&self.outlets.counters, &mut self.told);
+        tell(&counters.stray_datagrams, &mut told.stray, stray);
+        tell(&counters.undelivered_datagrams, &mut told.undelivered, undelivered);
+        tell(&counters.unsent_datagrams, &mut told.unsent, unsent);
     }
 
     /// Who stands out in each room, and who does so newly.
@@ -110,15 +113,37 @@ impl Engine {
 
     pub(super) fn publish_snapshot(&mut self) {
         self.changed = false;
+        let shard = self.endpoints.shard();
         let room = |room: &crate::room::Room| RoomSnapshot {
             room: room.info(),
             participants: room.participants.iter().map(Participant::info).collect(),
+            shard,
         };
         let rooms: Vec<RoomSnapshot> = self.rooms.iter().map(room).collect();
-        let counters = &self.outlets.counters;
-        counters.rooms.store(rooms.len() as u64, Ordering::Relaxed);
-        counters.participants.store(self.members.len() as u64, Ordering::Relaxed);
-        // Nobody watching is fine.
-        self.outlets.snapshots.send_replace(Arc::new(Snapshot { rooms }));
+        let (counters, told) = (&self.outlets.counters, &mut self.told);
+        tell(&counters.rooms, &mut told.rooms, rooms.len() as u64);
+        tell(&counters.participants, &mut told.participants, self.members.len() as u64);
+        self.outlets.snapshots.send_modify(|whole| {
+            let all = &mut Arc::make_mut(whole).rooms;
+            all.retain(|room| room.shard != shard);
+            all.extend(rooms);
+            all.sort_by(|one, other| one.room.name.cmp(&other.room.name));
+        });
     }
+}
+
+/// What the shard has told the counters that all of them share.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    rooms: u64,
+    participants: u64,
+    stray: u64,
+    undelivered: u64,
+    unsent: u64,
+}
+
+/// Adds to `counter` how far the shard's own figure has gone, up or down, since it `told` it last.
+fn tell(counter: &AtomicU64, told: &mut u64, now: u64) {
+    counter.fetch_add(now.wrapping_sub(*told), Ordering::Relaxed);
+    *told = now;
 }
