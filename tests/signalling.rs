@@ -182,7 +182,7 @@ async fn tokens_and_join_requests_are_checked_before_the_upgrade() {
 }
 
 /// A client's offer that sends sound in as many sections.
-fn sending_offer(sections: usize) -> String {
+fn sound_offer(sections: usize) -> String {
     let mut rtc = str0m::Rtc::new(std::time::Instant::now());
     let mut api = rtc.sdp_api();
     for section in 0..sections {
@@ -202,7 +202,7 @@ async fn the_first_offer_brings_every_track_and_the_next_waits_for_the_clients_c
     let (mut anna, _) = Client::join(&server, "anna").await;
     anna.send(announce("cid-0")).await;
     anna.send(announce("cid-1")).await;
-    anna.send(offer(&sending_offer(2))).await;
+    anna.send(offer(&sound_offer(2))).await;
     anna.until("answer", |r| matches!(r, Response::Answer(_)).then_some(())).await;
 
     let (mut bert, _) = Client::join(&server, "bert").await;
@@ -219,7 +219,7 @@ async fn the_first_offer_brings_every_track_and_the_next_waits_for_the_clients_c
     // A track goes while its viewer has not connected, which this one never does.
     let (mut carl, _) = Client::join(&server, "carl").await;
     carl.send(announce("cid-0")).await;
-    carl.send(offer(&sending_offer(1))).await;
+    carl.send(offer(&sound_offer(1))).await;
     let third = |r| matches!(r, Response::Update(u) if u.participants.iter().any(|p| p.tracks.len() == 1));
     bert.until("carl's track", |r| third(r).then_some(())).await;
     bert.send(Request::Ping(1)).await;

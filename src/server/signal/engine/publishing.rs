@@ -385,6 +385,7 @@ mod tests {
     }
 
     #[test]
+    #[allow(deprecated)] // As above.
     fn layers_are_told_by_the_way_in_which_they_come() {
         let layer = |quality| proto::VideoLayer { quality, ..Default::default() };
         let request = proto::AddTrackRequest {
