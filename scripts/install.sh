@@ -49,7 +49,7 @@ python_parts() {
   cmp -s tests/interop/requirements.txt "$stamp" && return
   has python3 || debian python3
   python3 -c 'import ensurepip, venv' 2>/dev/null || debian python3-venv
-  say "installing the Python SDK, numpy and a checker of JSON schemas into $parts/venv"
+  say "installing the Python SDK, aiortc, numpy and a checker of JSON schemas into $parts/venv"
   python3 -m venv "$parts/venv"
   "$parts/venv/bin/pip" install -q --disable-pip-version-check -r tests/interop/requirements.txt
   cp tests/interop/requirements.txt "$stamp"

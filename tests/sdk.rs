@@ -1,4 +1,4 @@
-//! The unmodified Python SDK against the room server.
+//! The unmodified Python SDK against the room server, and clients in Python that are no LiveKit SDKs.
 // Real processes take real time, and a test that cannot go on may panic.
 #![allow(clippy::disallowed_methods)]
 
@@ -27,4 +27,20 @@ async fn the_python_sdk_publishes_subscribes_sends_data_mutes_and_leaves() {
     let mut rooms = server.handle.watch_rooms();
     let empty = rooms.wait_for(|snapshot| snapshot.rooms.iter().all(|room| room.participants.is_empty()));
     tokio::time::timeout(Duration::from_secs(10), empty).await.expect("everyone gone").expect("server runs");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn aiortc_and_ffmpeg_publish_by_whip_and_aiortc_watches_each_of_them_by_whep() {
+    let Some(python) = tool("ROOMD_TEST_PYTHON", "a Python with aiortc and av") else { return };
+    let server = RoomServer::start().await;
+    let [camera, ffmpeg, viewer] = ["camera", "ffmpeg", "viewer"].map(|who| server.token("stage", who));
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop/whip.py");
+    let arguments = [script, &server.http_url(), &camera, &ffmpeg, &viewer];
+    let seen = run_script(&python, &arguments, &[], Duration::from_secs(180)).await;
+    for publisher in ["aiortc", "ffmpeg"] {
+        let of = &seen[publisher];
+        assert!(of["frames"].as_u64() >= Some(60) && of["loud"] == true, "{publisher} in {seen}");
+    }
+    assert_eq!(seen["ffmpeg"]["error"], serde_json::Value::Null, "{seen}");
+    assert_eq!(seen["ended"], serde_json::json!([200, 200]));
 }

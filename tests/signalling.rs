@@ -181,6 +181,76 @@ async fn tokens_and_join_requests_are_checked_before_the_upgrade() {
     assert!(refused.unwrap_err().to_string().contains("401"));
 }
 
+/// A client's offer that sends sound in as many sections.
+fn sound_offer(sections: usize) -> String {
+    let mut rtc = str0m::Rtc::new(std::time::Instant::now());
+    let mut api = rtc.sdp_api();
+    for section in 0..sections {
+        let (stream, track) = (Some("stream".to_owned()), Some(format!("cid-{section}")));
+        let (kind, direction) = (str0m::media::MediaKind::Audio, str0m::media::Direction::SendOnly);
+        api.add_media(kind, direction, stream, track, None);
+    }
+    api.apply().expect("an offer").0.to_sdp_string()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_offer_brings_every_track_and_the_next_waits_for_the_clients_connection_but_not_for_ever() {
+    let server = RoomServer::start().await;
+    let announce = |cid: &str| {
+        Request::AddTrack(proto::AddTrackRequest { cid: cid.into(), r#type: 0, ..Default::default() })
+    };
+    let (mut anna, _) = Client::join(&server, "anna").await;
+    anna.send(announce("cid-0")).await;
+    anna.send(announce("cid-1")).await;
+    anna.send(offer(&sound_offer(2))).await;
+    anna.until("answer", |r| matches!(r, Response::Answer(_)).then_some(())).await;
+
+    let (mut bert, _) = Client::join(&server, "bert").await;
+    let offered = |r| if let Response::Offer(offer) = r { Some(offer) } else { None };
+    let first = bert.until("offer", offered).await;
+    assert_eq!(first.sdp.matches("m=audio").count(), 2, "{}", first.sdp);
+    let mut rtc = str0m::Rtc::new(std::time::Instant::now());
+    let parsed = str0m::change::SdpOffer::from_sdp_string(&first.sdp).expect("an offer");
+    let sdp = rtc.sdp_api().accept_offer(parsed).expect("accepted").to_sdp_string();
+    let answer =
+        proto::SessionDescription { r#type: "answer".into(), sdp, id: first.id, ..Default::default() };
+    bert.send(Request::Answer(answer)).await;
+
+    // A track goes while its viewer has not connected, which this one never does.
+    let (mut carl, _) = Client::join(&server, "carl").await;
+    carl.send(announce("cid-0")).await;
+    carl.send(offer(&sound_offer(1))).await;
+    let third = |r| matches!(r, Response::Update(u) if u.participants.iter().any(|p| p.tracks.len() == 1));
+    bert.until("carl's track", |r| third(r).then_some(())).await;
+    bert.send(Request::Ping(1)).await;
+    let mut said = Vec::new();
+    while said.len() < 2 {
+        match bert.next().await.expect("open") {
+            Response::Pong(_) => said.push("pong".to_owned()),
+            Response::Offer(offer) => said.push(format!("{} tracks", offer.sdp.matches("m=audio").count())),
+            _ => {}
+        }
+    }
+    assert_eq!(said, ["pong", "3 tracks"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_offers_only_a_codec_that_the_room_does_not_take_publishes_nothing_and_stays() {
+    let server = RoomServer::start().await;
+    let (mut anna, _) = Client::join(&server, "anna").await;
+    let track = proto::AddTrackRequest { cid: "cid-0".into(), r#type: 1, ..Default::default() };
+    anna.send(Request::AddTrack(track)).await;
+    let mut rtc = str0m::RtcConfig::new().clear_codecs().enable_vp8(true).build(std::time::Instant::now());
+    let mut api = rtc.sdp_api();
+    let (kind, direction) = (str0m::media::MediaKind::Video, str0m::media::Direction::SendOnly);
+    api.add_media(kind, direction, Some("stream".into()), Some("cid-0".into()), None);
+    anna.send(offer(&api.apply().expect("an offer").0.to_sdp_string())).await;
+    anna.until("answer", |r| matches!(r, Response::Answer(_)).then_some(())).await;
+    let admin = Grant { room_admin: true, ..Grant::default() };
+    let seen = server.handle.get_participant(admin, "hall".into(), "anna".into()).await.expect("in the room");
+    assert_eq!((seen.tracks.len(), seen.is_publisher), (0, false), "{seen:?}");
+}
+
 /// A client's offer with one section for audio to receive, and data channels.
 fn receiving_offer() -> (str0m::Rtc, str0m::change::SdpPendingOffer, String) {
     let mut rtc = str0m::Rtc::new(std::time::Instant::now());

@@ -17,6 +17,7 @@ CAMERA = rtc.TrackSource.SOURCE_CAMERA
 
 # What is seen on any LiveKit server.
 EXPECTED = {
+    "nobody": 0,
     "created": ["hall", 3, "a", 60, 1],
     "room metadata": "a",
     "people": ["anna", "bert", "host"],
@@ -138,6 +139,8 @@ async def main():
     seen = {}
     async with api.LiveKitAPI(HTTP, KEY, SECRET) as server:
         rooms = server.room
+        nobody = await rooms.list_participants(api.ListParticipantsRequest(room="hall"))
+        seen["nobody"] = len(nobody.participants)
         made = await rooms.create_room(api.CreateRoomRequest(name="hall", max_participants=3, metadata="a", empty_timeout=60))
         listed = await rooms.list_rooms(api.ListRoomsRequest(names=["hall"]))
         seen["created"] = [made.name, made.max_participants, made.metadata, made.empty_timeout, len(listed.rooms)]

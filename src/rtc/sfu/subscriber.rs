@@ -24,6 +24,10 @@ pub use super::slot::Channels;
 /// How long a client may take to answer an offer.
 pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
 
+/// Clients on pion whose ICE has not begun take a second offer for an ICE restart that nobody asked for, and then
+/// never connect. So the second one waits until the client is connected, or for this long: it may have no way to be.
+const SETTLING: Duration = Duration::from_secs(3);
+
 /// A track that the subscriber should get.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wanted {
@@ -63,6 +67,10 @@ pub struct Subscriber {
     pub(super) wanted: Vec<Wanted>,
     pending: Option<Pending>,
     offers: u32,
+    /// When the last offer was made.
+    offered: Option<Instant>,
+    /// There was something to offer, but the client was not connected yet.
+    held: bool,
     restart: bool,
     /// The client offers.
     pub(super) single: Option<Single>,
@@ -79,6 +87,8 @@ impl Subscriber {
             wanted: Vec::new(),
             pending: None,
             offers: 0,
+            offered: None,
+            held: false,
             restart: false,
             single: None,
         }
@@ -119,7 +129,17 @@ impl Subscriber {
             .is_some_and(|pending| now.saturating_duration_since(pending.since) > ANSWER_TIMEOUT)
     }
 
-    /// The next offer; None: nothing to say, or an answer is awaited, or it is the client that offers.
+    /// An offer was held back for a client that was not connected, and has waited long enough.
+    pub fn is_held(&self, now: Instant) -> bool {
+        self.held && !self.settles(now)
+    }
+
+    fn settles(&self, now: Instant) -> bool {
+        self.offered.is_some_and(|at| now.saturating_duration_since(at) < SETTLING)
+    }
+
+    /// The next offer; None: nothing to say, or an answer is awaited, or the client is not ready for another one, or it
+    /// is the client that offers.
     ///
     /// # Errors
     /// [`Panicked`]: the connection is closed.
@@ -131,13 +151,17 @@ impl Subscriber {
         let Some(connection) = endpoints.get_mut(key).filter(|connection| !connection.closed) else {
             return Ok(None);
         };
+        self.held = !connection.connected && !self.restart && self.settles(now);
+        if self.held {
+            return Ok(None);
+        }
         let first = self.channels.reliable.is_none();
         let made = guard(|| self.change(&mut connection.rtc));
         connection.closed |= made.is_err();
         let Some((sdp, changes, coming_ufrag)) = made? else { return Ok(None) };
         self.offers = self.offers.wrapping_add(1).max(1);
         self.pending = Some(Pending { id: self.offers, since: now, changes, first });
-        self.restart = false;
+        (self.offered, self.restart) = (Some(now), false);
         endpoints.refresh_ufrag(key, coming_ufrag);
         Ok(Some(Offer { id: self.offers, sdp: self.label(&sdp) }))
     }

@@ -62,7 +62,11 @@ async fn carry_out(rooms: &Handle, method: &str, call: &Call) -> Result<Response
         }
         "ListParticipants" => {
             let request: proto::ListParticipantsRequest = call.request()?;
-            let participants = rooms.list_participants(call.grant.clone(), request.room).await?;
+            let participants = match rooms.list_participants(call.grant.clone(), request.room).await {
+                // As with LiveKit's own server: app servers ask before anybody has come.
+                Err(Refusal::NoSuch { .. }) => Vec::new(),
+                listed => listed?,
+            };
             call.answer(&proto::ListParticipantsResponse { participants })
         }
         "GetParticipant" => {

@@ -55,6 +55,9 @@ async fn a_room_is_created_listed_changed_and_deleted_in_json_and_protobuf() {
     assert_eq!(server.twirp("UpdateRoomMetadata", &admin(), change).await.1["metadata"], "b");
     assert_eq!(server.twirp("DeleteRoom", &admin(), json!({"room": "hall"})).await.0, 200);
     assert_eq!(server.twirp("ListRooms", &admin(), json!({})).await.1, json!({}));
+    // App servers ask before anybody has come.
+    let nobody = server.twirp("ListParticipants", &admin(), json!({"room": "hall"})).await;
+    assert_eq!(nobody, (200, json!({})));
 }
 
 #[tokio::test]
@@ -122,6 +125,17 @@ async fn what_is_no_call_is_told_apart_from_a_call_without_a_token() {
     assert_eq!(ask("GET", path, "application/json", "").await, 404);
     assert_eq!(ask("POST", path, "text/plain", "").await, 404);
     assert_eq!(ask("POST", "/twirp/livekit.Nothing/At", "application/json", "").await, 404);
+    for (service, method) in [
+        ("Egress", "ListEgress"),
+        ("Ingress", "ListIngress"),
+        ("SIP", "ListSIPInboundTrunk"),
+        ("AgentDispatchService", "ListDispatch"),
+    ] {
+        let path = format!("/twirp/livekit.{service}/{method}");
+        let (status, error) = server.call("POST", &path, &admin(), json!({})).await;
+        assert_eq!((status, error["code"].as_str()), (501, Some("unimplemented")), "{error}");
+        assert!(error["msg"].as_str().unwrap().contains(service), "{error}");
+    }
     let (status, _) =
         server.twirp_bytes(path, "application/json", &admin(), vec![b' '; guard::BODY_BYTES + 1]).await;
     assert_eq!(status, StatusCode::BAD_REQUEST);

@@ -129,10 +129,18 @@ fn answer(status: StatusCode, kind: &'static str, body: impl Into<Body>) -> Resp
     response
 }
 
-/// A path under `/twirp` that names no service.
+/// LiveKit's services that are not served here.
+const ELSEWHERE: [&str; 6] =
+    ["AgentDispatchService", "Connector", "Egress", "Ingress", "PhoneNumberService", "SIP"];
+
+/// A path under `/twirp` that names no service of ours.
 pub(super) async fn unknown(parts: Parts) -> Error {
     let path: String = parts.uri.path().chars().take(128).collect();
-    Error::new(Code::BadRoute, format!("no service at {path}"))
+    let service = path.strip_prefix("/twirp/livekit.").and_then(|rest| rest.split('/').next());
+    match service.filter(|service| ELSEWHERE.contains(service)) {
+        Some(service) => Error::new(Code::Unimplemented, format!("this server has no livekit.{service}")),
+        None => Error::new(Code::BadRoute, format!("no service at {path}")),
+    }
 }
 
 /// One call: its bearer's grant and its body.

@@ -82,7 +82,6 @@ impl Engine {
         self.welcome(&room, key);
         admitted.events.into_iter().for_each(|event| self.emit(event));
         self.announce(&room, key);
-        self.negotiate(key);
         self.subscribe_to_all(&room, key);
         first.into_iter().for_each(|said| self.said(key, said));
         self.changed = true;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use livekit_protocol as proto;
 use proto::request_response::{Reason, Request as Refused};
 use proto::signal_response::Message as Response;
+use proto::video_layer::Mode;
 use str0m::format::Codec;
 use tracing::{debug, info};
 
@@ -111,6 +112,10 @@ impl Engine {
 
     fn publish(&mut self, key: MemberKey, offer: &OfferedTrack) {
         let Some(member) = self.members.get_mut(&key) else { return };
+        let Some(codec) = offer.codec() else {
+            info!(identity = member.identity, mid = %offer.mid, "not published: no codec of it may be published here");
+            return;
+        };
         let free = |p: &Publication| p.bound.is_none() && p.is_video() == offer.video;
         let named = |p: &Publication| free(p) && Some(&p.cid) == offer.track_id.as_ref();
         // SDKs whose SDP carries another track id announce one track of a kind at a time.
@@ -124,16 +129,12 @@ impl Engine {
         publication.bound = Some((offer.mid, track));
         let info = &mut publication.info;
         info.mid = offer.mid.to_string();
+        info.mime_type = mime_type(codec);
         set_simulcast(info, offer.simulcast);
-        if let Some(codec) = offer.codec() {
-            info.mime_type = mime_type(codec);
-            for codec in &mut info.codecs {
-                codec.mime_type.clone_from(&info.mime_type);
-            }
-        }
+        let layering = layering(offer, info);
+        describe(info, layering);
         let info = info.clone();
-        let mut route =
-            if offer.video { Route::video(layering(offer, &info), sizes(&info)) } else { Route::audio() };
+        let mut route = if offer.video { Route::video(layering, sizes(&info)) } else { Route::audio() };
         route.set_announced(bitrates(&info));
         route.set_muted(info.muted);
         let (room, identity, publisher_sid) =
@@ -239,11 +240,40 @@ impl Engine {
 /// What a viewer's browser plays in step. The publisher's own name for it if that can stand in an SDP.
 fn stream_name(info: &proto::TrackInfo) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-    let screen = [proto::TrackSource::ScreenShare as i32, proto::TrackSource::ScreenShareAudio as i32];
     match info.stream.as_str() {
         given if !given.is_empty() && given.bytes().all(plain) => given.to_owned(),
-        _ if screen.contains(&info.source) => "screen_share".to_owned(),
-        _ => "camera".to_owned(),
+        _ => usual_stream(info.source).to_owned(),
+    }
+}
+
+/// As LiveKit calls the stream of a track whose publisher does not name it.
+fn usual_stream(source: i32) -> &'static str {
+    let screen = [proto::TrackSource::ScreenShare as i32, proto::TrackSource::ScreenShareAudio as i32];
+    if screen.contains(&source) { "screen" } else { "camera" }
+}
+
+/// Tells of a track's layers and codecs what is known once it is sent.
+#[allow(deprecated)] // As above.
+fn describe(info: &mut proto::TrackInfo, layering: Layering) {
+    let video = info.r#type == proto::TrackType::Video as i32;
+    let mode = match layering {
+        Layering::Spatial => Mode::MultipleSpatialLayersPerStream,
+        Layering::One | Layering::Simulcast if video => Mode::OneSpatialLayerPerStream,
+        Layering::One | Layering::Simulcast => Mode::Unused,
+    };
+    for codec in &mut info.codecs {
+        codec.mime_type.clone_from(&info.mime_type);
+        codec.mid.clone_from(&info.mid);
+        codec.video_layer_mode = mode as i32;
+    }
+    for layer in info.layers.iter_mut().chain(info.codecs.iter_mut().flat_map(|codec| &mut codec.layers)) {
+        let Some(known) = Layer::from_quality(layer.quality).filter(|_| layering != Layering::One) else {
+            continue;
+        };
+        layer.spatial_layer = known.index() as i32;
+        if layering == Layering::Simulcast {
+            layer.rid = known.rid().to_owned();
+        }
     }
 }
 
@@ -279,7 +309,10 @@ fn track_info(request: &proto::AddTrackRequest, codec: Codec) -> proto::TrackInf
         // No RED is negotiated.
         disable_red: true,
         encryption: request.encryption,
-        stream: request.stream.clone(),
+        stream: match request.stream.as_str() {
+            "" => usual_stream(request.source).to_owned(),
+            given => given.to_owned(),
+        },
         audio_features: request.audio_features.clone(),
         ..Default::default()
     }
@@ -344,10 +377,36 @@ mod tests {
             stream_name(&proto::TrackInfo { stream, source, ..Default::default() })
         };
         let (camera, screen) = (proto::TrackSource::Microphone, proto::TrackSource::ScreenShareAudio);
-        assert_eq!([name("", camera), name("", screen)], ["camera", "screen_share"]);
+        assert_eq!([name("", camera), name("", screen)], ["camera", "screen"]);
         assert_eq!(name("desk-2", camera), "desk-2");
         for bad in ["a b", "a\r\na=sendrecv", "PA_1|TR_2", "\u{e9}"] {
             assert_eq!(name(bad, camera), "camera", "{bad:?}");
         }
+    }
+
+    #[test]
+    #[allow(deprecated)] // As above.
+    fn layers_are_told_by_the_way_in_which_they_come() {
+        let layer = |quality| proto::VideoLayer { quality, ..Default::default() };
+        let request = proto::AddTrackRequest {
+            r#type: proto::TrackType::Video as i32,
+            source: proto::TrackSource::ScreenShare as i32,
+            layers: vec![layer(0), layer(1), layer(2)],
+            ..Default::default()
+        };
+        let described = |layering| {
+            let mut info = track_info(&request, Codec::Vp9);
+            describe(&mut info, layering);
+            assert_eq!((info.stream.as_str(), info.layers.len()), ("screen", 3));
+            assert_eq!(info.layers, info.codecs[0].layers);
+            let layers: Vec<_> = info.layers.iter().map(|l| (l.spatial_layer, l.rid.clone())).collect();
+            (info.codecs[0].video_layer_mode(), layers)
+        };
+        let layers =
+            |rids: [&str; 3]| [0, 1, 2].map(|index| (index, rids[index as usize].to_owned())).to_vec();
+        let (one, many) = (Mode::OneSpatialLayerPerStream, Mode::MultipleSpatialLayersPerStream);
+        assert_eq!(described(Layering::Simulcast), (one, layers(["q", "h", "f"])));
+        assert_eq!(described(Layering::Spatial), (many, layers(["", "", ""])));
+        assert_eq!(described(Layering::One), (one, vec![(0, String::new()); 3]));
     }
 }

@@ -15,15 +15,15 @@ use crate::rtc::sfu::single::Missing;
 use crate::rtc::sfu::subscriber::Wanted;
 
 impl Engine {
-    /// A new participant gets what there is.
+    /// A new participant gets what there is, all of it by one offer.
     pub(super) fn subscribe_to_all(&mut self, room: &str, key: MemberKey) {
         let auto = self.members.get(&key).is_some_and(|member| member.auto_subscribe);
         let tracks: Vec<u64> =
             self.tracks.iter().filter(|(_, t)| t.room == room).map(|(key, _)| *key).collect();
         if auto {
             tracks.into_iter().for_each(|track| self.subscribe(key, track));
-            self.negotiate(key);
         }
+        self.negotiate(key);
     }
 
     /// A new track goes to everyone who wants all.
@@ -163,6 +163,7 @@ impl Engine {
     pub(super) fn connected(&mut self, key: MemberKey, role: Role) {
         if role != Role::Publisher {
             self.sync_routes(key);
+            self.negotiate(key);
         }
         let Some(member) = self.members.get(&key) else { return };
         let primary = if member.subscriber_primary { Role::Subscriber } else { Role::Publisher };

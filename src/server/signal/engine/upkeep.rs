@@ -34,6 +34,9 @@ impl Engine {
             match self.judge(key) {
                 Some(Verdict::Vanished) => self.put_out(key, Departure::Vanished),
                 Some(Verdict::StartOver(why)) => self.start_over(key, why),
+                None if self.members.get(&key).is_some_and(|member| member.subscriber.is_held(self.now)) => {
+                    self.negotiate(key);
+                }
                 None => {}
             }
         }
