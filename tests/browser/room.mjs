@@ -96,6 +96,20 @@ await run(async () => {
   await until(vera, (id) => document.querySelector('#stage').dataset.main === id, `tile-${box}`);
   await vera.getByTestId('view').click();
 
+  // A picture that the network does not carry, as the SDK tells it when the server says so.
+  const tell = (state) => anna.evaluate((state) => {
+    const { room } = window.__roomd;
+    const participant = room.remoteParticipants.get('vera');
+    const publication = participant.getTrackPublication('camera');
+    publication.track.streamState = state;
+    room.emit('trackStreamStateChanged', publication, state, participant);
+  }, state);
+  const note = (words) => until(anna, (words) => document.querySelector('[data-testid=tile-vera] .tile-note').textContent === words, words);
+  await tell('paused');
+  await note('Paused: weak connection');
+  await tell('active');
+  await note('');
+
   // Another camera in the call: the others go on seeing it.
   const frames = () => document.querySelector('[data-testid=tile-vera] video').getVideoPlaybackQuality().totalVideoFrames;
   await vera.getByTestId('open-devices').click();

@@ -34,6 +34,7 @@ const REDRAW = [
   RoomEvent.LocalTrackUnpublished,
   RoomEvent.ActiveSpeakersChanged,
   RoomEvent.ConnectionQualityChanged,
+  RoomEvent.TrackStreamStateChanged,
   RoomEvent.TrackSubscriptionFailed,
   RoomEvent.ConnectionStateChanged,
   RoomEvent.RecordingStatusChanged,

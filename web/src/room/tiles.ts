@@ -7,6 +7,7 @@ import { arrange } from "./layout";
 import { remarks } from "./people";
 import { calledOf, othersIn, personOf, screenOf } from "./person";
 import { Tile } from "./tile";
+import { noteOf } from "./words";
 
 /** The key of somebody's tile; it also names the tile to tests. */
 export function tileKey(identity: string): string {
@@ -96,7 +97,7 @@ export class Tiles {
       silent: person.silent,
       speaking,
       connection: person.connection,
-      note: person.connection === "lost" ? "Connection lost" : "",
+      note: noteOf(person.connection, isPaused(track)),
       mine: person.local,
       screen: false,
       box: person.box,
@@ -118,7 +119,7 @@ export class Tiles {
       silent: false,
       speaking: false,
       connection: "good" as const,
-      note: "",
+      note: noteOf("good", isPaused(track)),
       mine: false,
       screen: true,
       box: false,
@@ -166,6 +167,10 @@ export class Tiles {
     const kept = this.places.filter((place) => place.box || place.local || place.key.startsWith("screen-"));
     return new Set(kept.map((place) => place.key));
   }
+}
+
+function isPaused(track: Track | undefined): boolean {
+  return track?.streamState === Track.StreamState.Paused;
 }
 
 function placeOf(participant: Participant, key: string, box: boolean): Place {

@@ -54,7 +54,7 @@ impl Engine {
         observed.loss = observed.loss.max(stats.loss.unwrap_or_default());
         observed.round_trip = observed.round_trip.max(stats.rtt.unwrap_or_default());
         member.round_trip = stats.rtt.or(member.round_trip);
-        member.bandwidth.observe(stats.loss, stats.rtt, self.at);
+        member.bandwidth.congestion.observe(stats.loss, stats.rtt, self.at);
         member.repair_to.observe(stats.loss.unwrap_or_default(), member.round_trip, self.at);
     }
 
@@ -87,8 +87,8 @@ impl Engine {
             });
             let Member { quality, bandwidth, .. } = member;
             quality.judged = Some(now);
-            let reduced = bandwidth.reduced;
-            let observed = Observed { lost, reduced, ..std::mem::take(&mut quality.observed) };
+            let (reduced, paused) = (bandwidth.reduced, bandwidth.paused);
+            let observed = Observed { lost, reduced, paused, ..std::mem::take(&mut quality.observed) };
             if let Some(quality) = quality.meter.observe(&observed) {
                 changed.push((member.key, member.room.clone(), info(&member.sid, quality)));
             }

@@ -1,0 +1,43 @@
+// One page publishes camera and microphone; another watches by a way that becomes too narrow for any picture, and wide
+// again. Each step that this side has seen is a file of its name in STEPS, for whoever changes the way. Prints one line
+// of JSON: the stream states that the watcher's SDK raised, and what came while the picture was paused and afterwards.
+// usage: node paused.mjs <publisher's http url> <watcher's http url> <token a> <token b>; NODE_MODULES names the
+// modules' folder
+import { writeFileSync } from "node:fs";
+import { browser, join, stats, until } from "./page.mjs";
+
+const [urlA, urlB, tokenA, tokenB] = process.argv.slice(2);
+const step = (name) => writeFileSync(`${process.env.STEPS}/${name}`, "");
+const sleep = (ms) => new Promise((wake) => setTimeout(wake, ms));
+
+try {
+  await join(urlA, "a", tokenA);
+  const b = await join(urlB, "b", tokenB, false);
+  await b.evaluate(() => {
+    window.states = [];
+    room.on(LivekitClient.RoomEvent.TrackStreamStateChanged, (publication, state) => states.push([publication.kind, state]));
+  });
+  const paused = () => b.evaluate(() => states.filter(([, state]) => state === "paused").length);
+  await until("pictures", async () => (await stats(b)).decoded?.frames >= 100, 60000);
+  step("plays");
+  await until("paused", async () => (await paused()) > 0, 60000);
+  // What is under way still comes.
+  await sleep(2000);
+  const before = await stats(b);
+  await sleep(4000);
+  const after = await stats(b);
+  step("is-paused");
+  await until("active", async () => (await b.evaluate(() => states.at(-1)[1])) === "active", 60000);
+  const { frames } = (await stats(b)).decoded;
+  await until("pictures again", async () => (await stats(b)).decoded.frames >= frames + 100, 60000);
+  console.log(JSON.stringify({
+    states: await b.evaluate(() => states),
+    pictures_while_paused: after.decoded.frames - before.decoded.frames,
+    sound_while_paused: {
+      packets: after.audio.packets - before.audio.packets, lost: after.audio.lost - before.audio.lost,
+      samples: after.audio.samples - before.audio.samples, concealed: after.audio.concealed - before.audio.concealed,
+    },
+  }));
+} finally {
+  await browser.close();
+}
