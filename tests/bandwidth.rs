@@ -119,7 +119,9 @@ async fn a_video_that_a_network_does_not_carry_at_all_is_paused_and_goes_on_when
     let back = scene.pictures().into_iter().find(|p| u64::from(p.number) >= ends).expect("came back");
     let back_after = (u64::from(back.number) - ends) as f64 / FPS as f64;
     let states = scene.subscriber.seen.lock().expect("seen").states.clone();
-    eprintln!("paused after {paused_after:.1} s, back {back_after:.1} s after the end: {before:?} {after:?} {states:?}");
+    eprintln!(
+        "paused after {paused_after:.1} s, back {back_after:.1} s after the end: {before:?} {after:?} {states:?}"
+    );
     assert_eq!(after.0, before.0, "no pictures while it is paused");
     assert!(after.1 - before.1 >= 150, "of the 200 packets of sound {}", after.1 - before.1);
     assert!(states.windows(2).all(|pair| pair[0].1 != pair[1].1), "each told once: {states:?}");

@@ -153,7 +153,7 @@ impl<K: Copy + PartialEq> Allocator<K> {
             |demand: &Demand<K>| Video { smallest: demand.rate(demand.lowest()), paused: demand.paused };
         let mut videos: Vec<Video> = demands.iter().map(video).collect();
         let estimate = estimate.map(|estimate| u64::from(estimate.as_bps()));
-        self.pausing.decide(estimate, congestion.overflowed(now), &mut videos, now);
+        self.pausing.decide(estimate, congestion.overflows(now), &mut videos, now);
         let changed = |paused: bool| {
             let mut pairs = demands.iter().zip(&videos);
             pairs.any(|(demand, video)| demand.paused != paused && video.paused == paused)

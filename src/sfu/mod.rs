@@ -12,6 +12,7 @@ pub mod dynacast;
 pub mod forward;
 pub mod keyframe;
 pub mod layer;
+pub mod losses;
 pub mod loudest;
 pub mod pausing;
 pub mod picture;

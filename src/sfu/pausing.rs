@@ -13,6 +13,8 @@ const AFTER: Duration = Duration::from_secs(4);
 /// The same while something is tried, which is for so long.
 const TRIAL_AFTER: Duration = Duration::from_secs(1);
 const TRIAL: Duration = Duration::from_secs(10);
+/// So soon after a change what was lost before may still be told.
+const SETTLE: Duration = Duration::from_secs(2);
 /// A pause so soon after something went on is its failure.
 const FAILED: Duration = Duration::from_secs(30);
 /// What is paused is tried again after so long; after half of it when the estimate allows it.
@@ -53,21 +55,15 @@ pub struct Video {
 
 impl Pausing {
     /// Decides anew about `videos`, in order of importance. `estimate`, in bits per second, is what is left for them
-    /// (None: not known); `overflowed`: when loss last said that too much is sent, if that was lately.
-    pub fn decide(
-        &mut self,
-        estimate: Option<u64>,
-        overflowed: Option<MediaTime>,
-        videos: &mut [Video],
-        now: MediaTime,
-    ) {
+    /// (None: not known); `overflows`: so much is lost that no picture comes whole.
+    pub fn decide(&mut self, estimate: Option<u64>, overflows: bool, videos: &mut [Video], now: MediaTime) {
         if self.tried.is_some_and(|at| now.since(at) >= FAILED) {
             (self.tried, self.patience) = (None, PATIENCE);
         }
-        // What was lost before the last change says nothing about what is sent now.
-        let overflows = overflowed.is_some_and(|at| self.changed.is_none_or(|changed| at > changed));
-        let starves =
-            overflows && estimate.is_some_and(|estimate| needed(videos) * 100 > estimate * KEEP_PERCENT);
+        let settled = self.changed.is_none_or(|at| now.since(at) >= SETTLE);
+        let starves = settled
+            && overflows
+            && estimate.is_some_and(|estimate| needed(videos) * 100 > estimate * KEEP_PERCENT);
         self.starving = starves.then(|| self.starving.unwrap_or(now));
         let in_trial = self.tried.is_some_and(|at| now.since(at) < TRIAL);
         let after = if in_trial { TRIAL_AFTER } else { AFTER };
@@ -133,7 +129,6 @@ mod tests {
         /// Bits per second that the link carries.
         carries: u64,
         estimate: u64,
-        lost: f32,
         congestion: Congestion,
         pausing: Pausing,
         videos: Vec<Video>,
@@ -145,11 +140,10 @@ mod tests {
         fn new(carries: u64, smallest: &[u64]) -> Network {
             let videos = smallest.iter().map(|&smallest| Video { smallest, paused: false }).collect();
             let (congestion, pausing) = (Congestion::default(), Pausing::default());
-            let (estimate, lost) = (carries, 0.0);
-            Network { ms: 0, carries, estimate, lost, congestion, pausing, videos, story: Vec::new() }
+            Network { ms: 0, carries, estimate: carries, congestion, pausing, videos, story: Vec::new() }
         }
 
-        /// In steps of 100 ms; figures come every 5 s.
+        /// In steps of 100 ms; figures come every second.
         fn run(&mut self, seconds: u64) {
             for _ in 0..seconds * 10 {
                 self.ms += 100;
@@ -161,10 +155,9 @@ mod tests {
                     self.estimate =
                         (self.estimate * 1008 / 1000).min(sent * 3 / 2 + 10_000).min(self.carries);
                 }
-                self.lost += 1.0 - (self.carries as f32 / sent as f32).min(1.0);
-                if self.ms.is_multiple_of(5_000) {
-                    let loss = std::mem::take(&mut self.lost) / 50.0;
-                    self.congestion.observe(Some(loss), None, now);
+                if self.ms.is_multiple_of(1_000) && sent > SOUND {
+                    let loss = 1.0 - (self.carries as f32 / sent as f32).min(1.0);
+                    self.congestion.observe_loss(loss, 20, now);
                 }
                 self.decide(Some(self.estimate.saturating_sub(SOUND)));
             }
@@ -173,7 +166,7 @@ mod tests {
         fn decide(&mut self, estimate: Option<u64>) {
             let now = MediaTime::from_millis(self.ms);
             let before = self.paused();
-            self.pausing.decide(estimate, self.congestion.overflowed(now), &mut self.videos, now);
+            self.pausing.decide(estimate, self.congestion.overflows(now), &mut self.videos, now);
             if before != self.paused() {
                 self.story.push((self.ms, self.paused()));
             }
@@ -230,13 +223,13 @@ mod tests {
     #[test]
     fn an_estimate_that_rises_ends_a_pause_after_half_of_the_patience() {
         let mut network = Network::new(60_000, &[150_000]);
-        network.run(9);
-        assert_eq!(network.story, [(9_000, vec![true])]);
+        network.run(5);
+        assert_eq!(network.story, [(5_000, vec![true])]);
         while network.paused() == [true] && network.ms < 60_000 {
             network.ms += 100;
             network.decide(Some(500_000));
         }
-        assert_eq!(network.ms, 13_000);
+        assert_eq!(network.ms, 9_000);
     }
 
     #[test]
@@ -249,7 +242,7 @@ mod tests {
         assert_eq!(network.story, [], "a busy machine");
         for _ in 0..600 {
             network.ms += 100;
-            network.congestion.observe(Some(0.5), None, MediaTime::from_millis(network.ms));
+            network.congestion.observe_loss(0.5, 20, MediaTime::from_millis(network.ms));
             network.decide(None);
             network.decide(Some(400_000));
         }

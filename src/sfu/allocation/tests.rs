@@ -18,8 +18,8 @@ fn calm() -> Congestion {
 
 fn queued(ms: u64) -> Congestion {
     let mut congestion = Congestion::default();
-    congestion.observe(None, Some(Duration::from_millis(20)), at(ms));
-    congestion.observe(None, Some(Duration::from_millis(320)), at(ms));
+    congestion.observe_round_trip(Duration::from_millis(20), at(ms));
+    congestion.observe_round_trip(Duration::from_millis(320), at(ms));
     congestion
 }
 
@@ -164,7 +164,10 @@ fn a_video_that_is_paused_for_loss_waits_in_its_smallest_layer_and_nothing_else_
     let mut videos = [camera(1), camera(2)];
     let mut congestion = Congestion::default();
     let mut step = |kbps, loss, ms| {
-        congestion.observe(loss, None, at(ms));
+        if let Some(loss) = loss {
+            congestion.observe_loss(loss, 100, at(ms));
+            congestion.observe_round_trip(Duration::from_millis(if loss > 0.0 { 400 } else { 20 }), at(ms));
+        }
         let estimate = Some(Bitrate::kbps(kbps));
         let shares = allocator.allocate(estimate, &congestion, &videos, at(ms)).to_vec();
         videos.iter_mut().zip(&shares).for_each(|(video, share)| video.paused = share.paused);
@@ -172,7 +175,7 @@ fn a_video_that_is_paused_for_loss_waits_in_its_smallest_layer_and_nothing_else_
         (shares.iter().map(|share| (share.layer, share.paused)).collect::<Vec<_>>(), desired)
     };
     let (quarter, half) = (Some(Layer::Quarter), Some(Layer::Half));
-    assert_eq!(step(900, None, 0).0, [(half, false), (quarter, false)]);
+    assert_eq!(step(900, Some(0.0), 0).0, [(half, false), (quarter, false)]);
     for ms in [5_000, 7_000, 8_900] {
         assert_eq!(step(170, Some(0.4), ms).0, [(quarter, false), (quarter, false)], "{ms} ms");
     }
@@ -198,7 +201,8 @@ proptest! {
         let (mut now, mut flowing, mut paused) = (0, 0, [false; 4]);
         for (bps, count, ms, loss) in steps {
             now += ms;
-            congestion.observe(Some(loss), Some(Duration::from_millis(320)), at(now));
+            congestion.observe_loss(loss, 100, at(now));
+            congestion.observe_round_trip(Duration::from_millis(320), at(now));
             let demands: Vec<Demand<u8>> = (0..count as u8)
                 .map(|key| Demand {
                     wanted: Layer::ALL[wanted[usize::from(key)]],
