@@ -212,7 +212,7 @@ mod tests {
     fn of_several_videos_the_least_important_are_paused_and_the_most_important_go_on_first() {
         let mut network = Network::new(2_000_000, &[100_000, 150_000, 150_000]);
         network.carries = 260_000;
-        network.run(15);
+        network.run(8);
         assert_eq!(network.paused(), [false, true, true], "{:?}", network.story);
         network.carries = 2_000_000;
         network.run(40);
@@ -266,7 +266,7 @@ mod tests {
     #[test]
     fn what_is_muted_or_unsubscribed_meanwhile_is_no_obstacle_and_one_of_unknown_rate_is_never_paused() {
         let mut network = Network::new(60_000, &[150_000]);
-        network.run(15);
+        network.run(8);
         assert_eq!(network.paused(), [true]);
         let muted = std::mem::take(&mut network.videos);
         network.run(100);
@@ -279,7 +279,7 @@ mod tests {
         assert_eq!(network.paused(), [false]);
 
         let mut network = Network::new(30_000, &[0, 150_000]);
-        network.run(15);
+        network.run(8);
         assert_eq!(network.paused(), [false, true]);
     }
 }

@@ -1,6 +1,6 @@
 import { ConnectionError, DisconnectReason } from "livekit-client";
 import { describe, expect, it } from "vitest";
-import { deviceErrorOf, endingOf, EXPIRED, joinErrorOf, nameProblemOf, noteOf, plain, signOf } from "../src/room/words";
+import { deviceErrorOf, endingOf, EXPIRED, joinErrorOf, nameProblemOf, plain, signOf } from "../src/room/words";
 
 function named(name: string): Error {
   const error = new Error("x");
@@ -15,14 +15,6 @@ describe("the end of a call", () => {
     expect(endingOf(DisconnectReason.ROOM_DELETED, false).again).toBe(false);
     expect(endingOf(DisconnectReason.SERVER_SHUTDOWN, false).again).toBe(true);
     expect(endingOf(undefined, false).title).toBe("Connection lost");
-  });
-});
-
-describe("what stands over a picture", () => {
-  it("says why there is none", () => {
-    expect(noteOf("good", false)).toBe("");
-    expect(noteOf("weak", true)).toBe("Paused: weak connection");
-    expect(noteOf("lost", true)).toBe("Connection lost");
   });
 });
 

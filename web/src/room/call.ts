@@ -34,7 +34,6 @@ const REDRAW = [
   RoomEvent.LocalTrackUnpublished,
   RoomEvent.ActiveSpeakersChanged,
   RoomEvent.ConnectionQualityChanged,
-  RoomEvent.TrackStreamStateChanged,
   RoomEvent.TrackSubscriptionFailed,
   RoomEvent.ConnectionStateChanged,
   RoomEvent.RecordingStatusChanged,

@@ -7,7 +7,6 @@ import { arrange } from "./layout";
 import { remarks } from "./people";
 import { calledOf, othersIn, personOf, screenOf } from "./person";
 import { Tile } from "./tile";
-import { noteOf } from "./words";
 
 /** The key of somebody's tile; it also names the tile to tests. */
 export function tileKey(identity: string): string {
@@ -97,7 +96,7 @@ export class Tiles {
       silent: person.silent,
       speaking,
       connection: person.connection,
-      note: noteOf(person.connection, isPaused(track)),
+      note: person.connection === "lost" ? "Connection lost" : "",
       mine: person.local,
       screen: false,
       box: person.box,
@@ -119,7 +118,7 @@ export class Tiles {
       silent: false,
       speaking: false,
       connection: "good" as const,
-      note: noteOf("good", isPaused(track)),
+      note: "",
       mine: false,
       screen: true,
       box: false,
@@ -167,10 +166,6 @@ export class Tiles {
     const kept = this.places.filter((place) => place.box || place.local || place.key.startsWith("screen-"));
     return new Set(kept.map((place) => place.key));
   }
-}
-
-function isPaused(track: Track | undefined): boolean {
-  return track?.streamState === Track.StreamState.Paused;
 }
 
 function placeOf(participant: Participant, key: string, box: boolean): Place {

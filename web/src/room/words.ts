@@ -1,6 +1,5 @@
 /** What the guest page says when something is not as hoped. Pure. */
 import { ConnectionError, ConnectionErrorReason, DisconnectReason } from "livekit-client";
-import type { Person } from "./people";
 
 /** A short title, an explanation, and whether joining again makes sense. */
 export interface Ending {
@@ -15,12 +14,6 @@ const MAX_NAME = 60;
 /** Why a name cannot be taken; undefined when it can. */
 export function nameProblemOf(name: string): string | undefined {
   return name.length <= MAX_NAME ? undefined : `A name may have ${MAX_NAME} characters; this one has ${name.length}.`;
-}
-
-/** What stands over somebody's picture; `paused`: our own network does not carry it. */
-export function noteOf(connection: Person["connection"], paused: boolean): string {
-  if (connection === "lost") return "Connection lost";
-  return paused ? "Paused: weak connection" : "";
 }
 
 /** Why the room was left, in words. `waited`: it was never let in. */
