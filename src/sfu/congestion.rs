@@ -8,9 +8,9 @@ use super::losses::Losses;
 
 /// So much loss is not of the air but of a queue that overflows.
 const OVERFLOW_LOSS: f32 = 0.1;
-/// Over so long, so that chance does not look like it.
+/// Over so long, so that chance does not look like it; round trips too.
 const WINDOW: Duration = Duration::from_secs(4);
-/// Round trips that are so much longer than the shortest wait in a queue.
+/// Round trips that are all so much longer than the shortest ever wait in a queue.
 const QUEUED: Duration = Duration::from_millis(200);
 /// How long such a sign counts.
 const MEMORY: Duration = Duration::from_secs(6);
@@ -19,6 +19,8 @@ const MEMORY: Duration = Duration::from_secs(6);
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Congestion {
     least_round_trip: Option<Duration>,
+    /// Since when, and the shortest since then.
+    round_trips: Option<(MediaTime, Duration)>,
     losses: Losses,
     seen: Option<MediaTime>,
     /// Of the figures that came last, all at one time.
@@ -30,9 +32,19 @@ impl Congestion {
     pub fn observe_round_trip(&mut self, round_trip: Duration, now: MediaTime) {
         let least = self.least_round_trip.map_or(round_trip, |least| least.min(round_trip));
         self.least_round_trip = Some(least);
-        if round_trip >= least + QUEUED {
-            self.seen = Some(now);
+        let (began, shortest) = self.round_trips.get_or_insert((now, round_trip));
+        *shortest = round_trip.min(*shortest);
+        if now.since(*began) >= WINDOW {
+            let queued = *shortest >= least + QUEUED;
+            self.round_trips = None;
+            self.seen = queued.then_some(now).or(self.seen);
         }
+    }
+
+    /// Signs that were seen `now`.
+    #[cfg(test)]
+    pub fn seen(now: MediaTime) -> Self {
+        Congestion { seen: Some(now), ..Congestion::default() }
     }
 
     /// A share of `loss`, 0 to 1, of the `packets` of a video that were sent since its last figures.
@@ -64,14 +76,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn loss_and_longer_round_trips_count_for_some_seconds() {
+    fn round_trips_that_stay_longer_are_a_queue_for_some_seconds() {
         let (at, ms) = (MediaTime::from_millis, Duration::from_millis);
         let mut congestion = Congestion::default();
-        congestion.observe_round_trip(ms(40), at(0));
-        assert!(!congestion.is_seen(at(0)));
-        congestion.observe_round_trip(ms(250), at(1_000));
-        assert!(congestion.is_seen(at(6_900)) && !congestion.is_seen(at(7_000)));
-        assert!(!congestion.overflows(at(1_000)), "a queue is no loss");
+        let mut told = |round_trips: [u64; 5], from: u64| {
+            for (second, round_trip) in round_trips.into_iter().enumerate() {
+                congestion.observe_round_trip(ms(round_trip), at(from + second as u64 * 1000));
+            }
+            congestion
+        };
+        assert!(!told([40, 60, 400, 40, 90], 0).is_seen(at(4_000)), "a late packet");
+        let queue = told([250, 300, 240, 280, 500], 5_000);
+        assert!(queue.is_seen(at(14_900)) && !queue.is_seen(at(15_000)));
+        assert!(!queue.overflows(at(9_000)), "a queue is no loss");
     }
 
     #[test]

@@ -17,10 +17,7 @@ fn calm() -> Congestion {
 }
 
 fn queued(ms: u64) -> Congestion {
-    let mut congestion = Congestion::default();
-    congestion.observe_round_trip(Duration::from_millis(20), at(ms));
-    congestion.observe_round_trip(Duration::from_millis(320), at(ms));
-    congestion
+    Congestion::seen(at(ms))
 }
 
 fn layers(shares: &[Share<u8>]) -> Vec<Option<Layer>> {
@@ -166,7 +163,6 @@ fn a_video_that_is_paused_for_loss_waits_in_its_smallest_layer_and_nothing_else_
     let mut step = |kbps, loss, ms| {
         if let Some(loss) = loss {
             congestion.observe_loss(loss, 100, at(ms));
-            congestion.observe_round_trip(Duration::from_millis(if loss > 0.0 { 400 } else { 20 }), at(ms));
         }
         let estimate = Some(Bitrate::kbps(kbps));
         let shares = allocator.allocate(estimate, &congestion, &videos, at(ms)).to_vec();
@@ -197,12 +193,12 @@ proptest! {
         steps in proptest::collection::vec((0u32..5_000_000, 1usize..5, 0u64..3000, 0f32..0.3), 1..40),
         wanted in proptest::collection::vec(0usize..3, 5),
     ) {
-        let (mut allocator, mut congestion) = (Allocator::default(), queued(0));
+        let mut allocator = Allocator::default();
         let (mut now, mut flowing, mut paused) = (0, 0, [false; 4]);
         for (bps, count, ms, loss) in steps {
             now += ms;
+            let mut congestion = queued(now);
             congestion.observe_loss(loss, 100, at(now));
-            congestion.observe_round_trip(Duration::from_millis(320), at(now));
             let demands: Vec<Demand<u8>> = (0..count as u8)
                 .map(|key| Demand {
                     wanted: Layer::ALL[wanted[usize::from(key)]],
