@@ -99,6 +99,35 @@ async fn at_a_bottleneck_the_layer_falls_and_comes_back_when_it_ends() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_video_that_a_network_does_not_carry_at_all_is_paused_and_goes_on_when_it_does() {
+    let scene = Scene::new(11).await;
+    scene.until("the full layer", shows(FULL)).await;
+    let begins = scene.now();
+    scene.relay.set_down(bottleneck(60));
+    scene.until("paused", |seen| seen.states.last().is_some_and(|(_, paused)| *paused)).await;
+    let paused_after = (scene.now() - begins) as f64 / FPS as f64;
+    // What is under way still comes.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let counts = |seen: &Seen| (seen.video.iter().sum::<u64>(), seen.audio);
+    let before = counts(&scene.subscriber.seen.lock().expect("seen"));
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    let after = counts(&scene.subscriber.seen.lock().expect("seen"));
+    let ends = scene.now();
+    scene.relay.set_down(Link::default());
+    scene.until("active", |seen| seen.states.last().is_some_and(|(_, paused)| !*paused)).await;
+    scene.until("the full layer again", shows(FULL)).await;
+    let back = scene.pictures().into_iter().find(|p| u64::from(p.number) >= ends).expect("came back");
+    let back_after = (u64::from(back.number) - ends) as f64 / FPS as f64;
+    let states = scene.subscriber.seen.lock().expect("seen").states.clone();
+    eprintln!(
+        "paused after {paused_after:.1} s, back {back_after:.1} s after the end: {before:?} {after:?} {states:?}"
+    );
+    assert_eq!(after.0, before.0, "no pictures while it is paused");
+    assert!(after.1 - before.1 >= 150, "of the 200 packets of sound {}", after.1 - before.1);
+    assert!(states.windows(2).all(|pair| pair[0].1 != pair[1].1), "each told once: {states:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn five_percent_loss_and_jitter_are_repaired() {
     let scene = Scene::new(3).await;
     scene.until("the full layer", shows(FULL)).await;

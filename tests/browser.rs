@@ -193,6 +193,41 @@ async fn what_a_publisher_loses_of_the_picture_is_repaired() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_picture_that_a_watchers_network_does_not_carry_is_paused_and_told_and_the_sound_goes_on() {
+    let Some(modules) = tool(MODULES, WHAT) else { return };
+    let _alone = ALONE.lock().await;
+    let server = RoomServer::start().await;
+    let relay = Relay::to(server.media(), 7).await;
+    let gateway = Gateway::to(server.address, Way::Udp(relay.address().port())).await;
+    let steps = tempfile::tempdir().expect("a folder");
+    let changes = async {
+        for (step, link) in [("plays", Link::bottleneck(80_000)), ("is-paused", Link::default())] {
+            while !steps.path().join(step).exists() {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            relay.set_down(link);
+        }
+        std::future::pending().await
+    };
+    let (a, b) = (server.token("lobby", "anna"), server.token("lobby", "bert"));
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/browser/paused.mjs");
+    let arguments = [script, &server.http_url(), &gateway.http_url(), &a, &b];
+    let folder = steps.path().to_str().expect("a path");
+    let envs = [("NODE_MODULES", modules.as_str()), ("STEPS", folder), ("SIZE", "640x360")];
+    let script = run_script("node", &arguments, &envs, Duration::from_secs(250));
+    let seen = tokio::select! {
+        seen = script => seen,
+        () = changes => return,
+    };
+    eprintln!("{seen:#} down {:?}", relay.down());
+    let states = seen["states"].as_array().expect("states");
+    assert_eq!(states[..2], ["active", "paused"], "{states:?}");
+    assert!(seen["pictures_while_paused"].as_u64() <= Some(2));
+    let sound = |what: &str| seen["sound_while_paused"][what].as_f64().expect("a number");
+    assert!(sound("packets") >= 50.0 && sound("concealed") < 0.2 * sound("samples"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn pages_whose_network_lets_no_udp_through_call_by_tcp() {
     let _alone = ALONE.lock().await;
     let server = RoomServer::start().await;

@@ -51,6 +51,35 @@ async fn a_guest_sees_and_hears_the_box_and_is_heard() {
     the_box.leave().await.unwrap();
 }
 
+/// Of a room with video the box takes the sound alone, whichever way the server estimates bandwidth: LiveKit numbers
+/// (transport-cc) and stamps (REMB) pictures only, so there is no downstream congestion for the box to answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_box_is_sent_the_sound_of_the_others_and_nothing_of_their_pictures() {
+    for (room, estimation) in [("by-numbers", "true"), ("by-stamps", "false")] {
+        let rtc = format!("  congestion_control: {{use_send_side_bwe: {estimation}}}\n");
+        let Some(server) = LiveKit::start_as("", &rtc).await else { return };
+        let through = Through::to(&server, 3).await;
+        let ears = TokenSource::fixed(token("ears", room, 3600));
+        let (ears, camera) = (Box_::join(through.url(), ears), Box_::join(server.url(), tokens(room)));
+        ears.until_joined().await;
+        camera.until_joined().await;
+        // Who watches: pictures flow in the room.
+        let Some(met) = guest(&server.url(), room, 10, &[]).await else { return };
+        assert!(met["frames"].as_u64().unwrap() >= 150, "{met}");
+        let down = through.relay.down();
+        eprintln!("{room}: {down:?}");
+        assert!(down.opus >= 400, "{down:?}");
+        assert_eq!(down.other_media, 0, "{down:?}");
+        let offers = through.offers.lock().unwrap().clone();
+        assert!(offers.iter().any(|offer| offer.contains("m=audio")), "{offers:?}");
+        for what in ["m=video", "transport-cc", "transport-wide-cc", "goog-remb", "abs-send-time"] {
+            assert!(offers.iter().all(|offer| !offer.contains(what)), "{what}: {offers:?}");
+        }
+        ears.leave().await.unwrap();
+        camera.leave().await.unwrap();
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_was_killed_has_the_box_again_by_itself() {
     let Some(mut server) = LiveKit::start().await else { return };

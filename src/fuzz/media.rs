@@ -61,6 +61,7 @@ pub fn rtp(bytes: &[u8]) {
                 quality: Layer::ALL[usize::from(*wish >> 2) % 3],
             };
             (subscriber.ready, subscriber.ceiling) = (what & 0x10 == 0, Layer::ALL[usize::from(*ids) % 3]);
+            subscriber.paused = what & 0x20 == 0x20;
         }
         route.forward(&packet.incoming(layering, sequence, timestamp, now), |_, _| {});
         route.keyframe_needed(|to| to % 2 == what % 2);

@@ -7,11 +7,14 @@
 //! Nothing here knows sockets or the WebRTC library: packets come in as numbers, numbers come out.
 
 pub mod allocation;
+pub mod congestion;
 pub mod dynacast;
 pub mod forward;
 pub mod keyframe;
 pub mod layer;
+pub mod losses;
 pub mod loudest;
+pub mod pausing;
 pub mod picture;
 pub mod quality;
 pub mod rate;
@@ -29,6 +32,7 @@ pub mod vp9;
 mod tests;
 
 pub use allocation::{Allocator, Demand, Share};
+pub use congestion::Congestion;
 pub use forward::{Forwarder, Incoming, Outgoing};
 pub use layer::{LayerSizes, Wish};
 pub use picture::PictureIds;

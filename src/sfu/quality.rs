@@ -26,6 +26,8 @@ pub struct Observed {
     pub round_trip: Duration,
     /// Something that it wants to see is sent in a smaller layer, for want of bandwidth.
     pub reduced: bool,
+    /// Something that it wants to see is not sent at all, for want of bandwidth.
+    pub paused: bool,
     /// Its connection is lost.
     pub lost: bool,
 }
@@ -45,7 +47,7 @@ impl Observed {
         let Observed { loss, jitter, round_trip, .. } = *self;
         if self.lost {
             Quality::Lost
-        } else if loss >= POOR_LOSS || jitter >= POOR_JITTER || round_trip >= POOR_ROUND_TRIP {
+        } else if self.paused || loss >= POOR_LOSS || jitter >= POOR_JITTER || round_trip >= POOR_ROUND_TRIP {
             Quality::Poor
         } else if self.reduced || loss >= GOOD_LOSS || jitter >= GOOD_JITTER || round_trip >= GOOD_ROUND_TRIP
         {
@@ -114,5 +116,6 @@ mod tests {
         assert_eq!(jitter.quality(), Quality::Good);
         assert_eq!(far.quality(), Quality::Poor);
         assert_eq!(Observed { reduced: true, ..fine }.quality(), Quality::Good);
+        assert_eq!(Observed { paused: true, ..fine }.quality(), Quality::Poor);
     }
 }

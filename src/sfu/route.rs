@@ -31,6 +31,9 @@ pub struct Subscriber<T> {
     pub wish: Wish,
     /// The largest layer that its bandwidth allows; means nothing for a track of one layer.
     pub ceiling: Layer,
+    /// Not even that: nothing is sent. It still counts as a watcher of `ceiling`, so that this layer goes on being
+    /// published: what it needs stays known, and there is something to go on with.
+    pub paused: bool,
     /// Its connection is up and the track negotiated: packets can be sent.
     pub ready: bool,
     forwarder: Forwarder,
@@ -153,7 +156,7 @@ impl<T: PartialEq> Route<T> {
     pub fn subscribe(&mut self, to: T, wish: Wish) {
         self.subscribers.retain(|subscriber| subscriber.to != to);
         let (ceiling, forwarder) = (Layer::Full, Forwarder::new(self.rate));
-        self.subscribers.push(Subscriber { to, wish, ceiling, ready: false, forwarder });
+        self.subscribers.push(Subscriber { to, wish, ceiling, paused: false, ready: false, forwarder });
     }
 
     /// Removes the subscribers for which `is` holds; true when there was one.
@@ -246,7 +249,8 @@ impl<T: PartialEq> Route<T> {
                 Layering::One => wanted,
                 Layering::Simulcast | Layering::Spatial => wanted.map(|layer| layer.min(subscriber.ceiling)),
             };
-            let target = allowed.filter(|_| subscriber.ready).map(|layer| layer::available(layer, live));
+            let flows = subscriber.ready && !subscriber.paused;
+            let target = allowed.filter(|_| flows).map(|layer| layer::available(layer, live));
             let waited = subscriber.forwarder.waits_for();
             subscriber.forwarder.set_target(target);
             let Some(layer) = subscriber.forwarder.waits_for().filter(|_| self.video) else { continue };

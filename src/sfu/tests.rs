@@ -278,6 +278,34 @@ fn a_wanted_layer_that_does_not_arrive_keeps_the_smaller_ones_on() {
 }
 
 #[test]
+fn a_paused_viewer_gets_nothing_keeps_the_smallest_layer_on_and_goes_on_with_a_keyframe() {
+    let publisher = Publisher::new(12);
+    let mut route = ready_route();
+    let (mut sent, mut on, mut asked) = (Vec::new(), None, false);
+    for picture in 0..450u64 {
+        let now = at(50) + Duration::from_micros(picture * 33_333);
+        let paused = (30..330).contains(&picture);
+        let subscriber = route.subscriber_mut(|_| true).unwrap();
+        (subscriber.ceiling, subscriber.paused) = (Layer::Quarter, paused);
+        route.refresh(now);
+        let due = route.take_keyframe_requests(now);
+        asked |= !paused && picture > 30 && due[0];
+        on = route.dynacast(now).or(on);
+        assert!(!paused || !due.contains(&true), "nobody needs a keyframe: {picture}");
+        let quarter = publisher.packet(Layer::Quarter, picture, 0, picture == 0 || asked && picture > 340);
+        sent.extend(send(&mut route, quarter).map(|out| (picture, out.sequence)));
+        if picture == 320 {
+            assert_eq!(on, Some([true, false, false]));
+            let known = route.rates(now)[0].unwrap();
+            assert!((230_000..250_000).contains(&known), "it goes on: {known}");
+        }
+    }
+    let (before, after): (Vec<_>, Vec<_>) = sent.into_iter().partition(|(picture, _)| *picture < 330);
+    assert_eq!((before.len(), after[0].0), (30, 341));
+    assert_eq!(after[0].1, before[29].1 + 1, "without a gap");
+}
+
+#[test]
 fn the_loudest_speaks_first_and_words_may_have_gaps() {
     let mut speakers = Speakers::default();
     let interval = |speakers: &mut Speakers<u8>, n: u64, quiet: &[u8]| {

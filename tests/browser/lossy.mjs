@@ -1,5 +1,5 @@
 // One page publishes, another watches and listens, each by its own way to the server. Prints one line of JSON: what the
-// watcher saw and heard in the given time, counted from its tenth second on.
+// watcher saw and heard in the given time, counted from its tenth second on, and how often it froze in the first ten.
 // usage: node lossy.mjs <publisher's http url> <watcher's http url> <token a> <token b> <seconds>; NODE_MODULES names
 // the modules' folder, CODEC the codec
 import { browser, join, stats, until } from "./page.mjs";
@@ -26,6 +26,7 @@ try {
   const most = Math.max(...Object.entries(after[0].sent)
     .map(([layer, now]) => now.frames - (before[0].sent[layer]?.frames ?? 0)));
   console.log(JSON.stringify({
+    early: { freezes: before[1].decoded.freezes, frozen: before[1].decoded.frozen },
     seconds: Number(seconds), sent: most, decoded: grown("decoded", "frames"),
     freezes: grown("decoded", "freezes"), frozen: grown("decoded", "frozen"), heights,
     keyframes: grown("decoded", "keyframes"), lost: grown("decoded", "lost"), nacks: grown("decoded", "nack"),

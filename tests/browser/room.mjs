@@ -96,6 +96,15 @@ await run(async () => {
   await until(vera, (id) => document.querySelector('#stage').dataset.main === id, `tile-${box}`);
   await vera.getByTestId('view').click();
 
+  // A picture that our network does not carry, as the SDK has it once the server says so.
+  for (const [state, words] of [['paused', 'Paused: weak connection'], ['active', '']]) {
+    await anna.evaluate((state) => {
+      const vera = window.__roomd.room.remoteParticipants.get('vera');
+      vera.getTrackPublication('camera').track.setStreamState(state);
+    }, state);
+    await until(anna, (words) => document.querySelector('[data-testid=tile-vera] .tile-note').textContent === words, words);
+  }
+
   // Another camera in the call: the others go on seeing it.
   const frames = () => document.querySelector('[data-testid=tile-vera] video').getVideoPlaybackQuality().totalVideoFrames;
   await vera.getByTestId('open-devices').click();

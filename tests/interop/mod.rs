@@ -70,6 +70,11 @@ impl LiveKit {
 
     /// With more sections of configuration.
     pub async fn start_with(sections: &str) -> Option<LiveKit> {
+        LiveKit::start_as(sections, "").await
+    }
+
+    /// The same, and more lines of the section `rtc`.
+    pub async fn start_as(sections: &str, rtc: &str) -> Option<LiveKit> {
         let program = part("ROOMD_TEST_LIVEKIT_SERVER")?;
         let (http, tcp) =
             (TcpListener::bind("127.0.0.1:0").unwrap(), TcpListener::bind("127.0.0.1:0").unwrap());
@@ -80,10 +85,10 @@ impl LiveKit {
         write!(
             config,
             "port: {port}\nbind_addresses: [\"127.0.0.1\"]\nkeys: {{{KEY}: \"{SECRET}\"}}\n\
-             rtc:\n  node_ip: 127.0.0.1\n  use_external_ip: false\n  enable_loopback_candidate: true\n  \
-             interfaces: {{includes: [lo]}}\n  udp_port: {}\n  tcp_port: {}\n  stun_servers: [\"127.0.0.1:3478\"]\n\
              room:\n  auto_create: true\n  enabled_codecs: [{{mime: audio/opus}}, {{mime: video/h264}}]\n\
-             logging: {{level: info}}\n{sections}",
+             logging: {{level: info}}\n{sections}\n\
+             rtc:\n  node_ip: 127.0.0.1\n  use_external_ip: false\n  enable_loopback_candidate: true\n  \
+             interfaces: {{includes: [lo]}}\n  udp_port: {}\n  tcp_port: {}\n  stun_servers: [\"127.0.0.1:3478\"]\n{rtc}",
             udp_port,
             tcp.local_addr().unwrap().port(),
         )

@@ -36,6 +36,8 @@ pub struct Through {
     pub relay: Relay,
     /// Path and token of each connection that was opened.
     pub opened: Arc<Mutex<Vec<(String, String)>>>,
+    /// The server's offers so far.
+    pub offers: Arc<Mutex<Vec<String>>>,
     slips: broadcast::Sender<Slip>,
     accepting: JoinHandle<()>,
 }
@@ -47,15 +49,15 @@ impl Through {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let slips = broadcast::Sender::new(16);
-        let opened = Arc::new(Mutex::new(Vec::new()));
+        let (opened, offers) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(Vec::new())));
         let ports = Ports { signalling: server.port, there: server.udp_port, here: relay.address().port() };
-        let (all, log) = (slips.clone(), opened.clone());
+        let (all, log) = (slips.clone(), Log { opened: opened.clone(), offers: offers.clone() });
         let accepting = tokio::spawn(async move {
             while let Ok((tcp, _)) = listener.accept().await {
                 tokio::spawn(pass(tcp, ports, all.subscribe(), log.clone()));
             }
         });
-        Through { port, relay, opened, slips, accepting }
+        Through { port, relay, opened, offers, slips, accepting }
     }
 
     pub fn url(&self) -> String {
@@ -93,12 +95,13 @@ struct Ports {
     here: u16,
 }
 
-async fn pass(
-    tcp: TcpStream,
-    ports: Ports,
-    mut slips: broadcast::Receiver<Slip>,
+#[derive(Clone)]
+struct Log {
     opened: Arc<Mutex<Vec<(String, String)>>>,
-) -> Option<()> {
+    offers: Arc<Mutex<Vec<String>>>,
+}
+
+async fn pass(tcp: TcpStream, ports: Ports, mut slips: broadcast::Receiver<Slip>, log: Log) -> Option<()> {
     let (mut path, mut bearer) = (String::new(), None);
     #[allow(clippy::result_large_err)]
     let look = |asked: &Asked, answer: Answer| -> Result<Answer, ErrorResponse> {
@@ -108,7 +111,7 @@ async fn pass(
     };
     let inside = tokio_tungstenite::accept_hdr_async(tcp, look).await.ok()?;
     let bearer = bearer?;
-    opened.lock().unwrap().push((path.clone(), bearer.to_str().ok()?.to_owned()));
+    log.opened.lock().unwrap().push((path.clone(), bearer.to_str().ok()?.to_owned()));
     let mut request = format!("ws://127.0.0.1:{}{path}", ports.signalling).into_client_request().ok()?;
     request.headers_mut().insert("Authorization", bearer);
     let (outside, _) = tokio_tungstenite::connect_async(request).await.ok()?;
@@ -137,6 +140,9 @@ async fn pass(
                 Message::Binary(bytes) => {
                     let Ok(response) = decode_response(&bytes) else { continue };
                     let Some(response) = of_the_server(response, ports) else { continue };
+                    if let Response::Offer(offer) = &response {
+                        log.offers.lock().unwrap().push(offer.sdp.clone());
+                    }
                     to_box.send(Message::Binary(encode_response(response).into())).await.ok()?;
                 }
                 Message::Close(_) => return to_box.close().await.ok(),

@@ -62,7 +62,13 @@ pub struct Counts {
     pub dropped: u64,
     /// Not let in, see [`Relay::let_in`].
     pub blocked: u64,
+    /// Those that went through and were SRTP: Opus in LiveKit's payload type, and all others.
+    pub opus: u64,
+    pub other_media: u64,
 }
+
+/// LiveKit's of Opus.
+const OPUS_PAYLOAD_TYPE: u8 = 111;
 
 struct Way {
     link: Link,
@@ -90,7 +96,8 @@ impl Way {
     }
 
     /// When a packet that comes `now` goes out; None when it does not.
-    fn out_at(&mut self, now: Instant, bytes: usize) -> Option<Instant> {
+    fn out_at(&mut self, now: Instant, contents: &[u8]) -> Option<Instant> {
+        let bytes = contents.len();
         // Drawn for every packet, so that a change of the link does not shift what befalls the later ones.
         let (luck, late) = (self.rng.random_range(0.0..1.0), self.rng.random_range(0.0..1.0));
         if luck < self.link.loss {
@@ -109,6 +116,14 @@ impl Way {
         }
         self.counts.passed += 1;
         self.counts.bytes += bytes as u64;
+        match contents {
+            // RTP is not encrypted up to here; 64 to 95 are RTCP (RFC 5761).
+            [0x80..=0xbf, second, ..] if !(64..96).contains(&(second & 0x7f)) => {
+                let opus = second & 0x7f == OPUS_PAYLOAD_TYPE;
+                *(if opus { &mut self.counts.opus } else { &mut self.counts.other_media }) += 1;
+            }
+            _ => {}
+        }
         out += self.link.jitter.mul_f64(late);
         if self.link.in_order {
             out = out.max(self.last_out);
@@ -222,7 +237,7 @@ async fn serve(outside: Arc<UdpSocket>, server: SocketAddr, up: Arc<Mutex<Way>>,
             }
             Some((client, contents)) = answers.recv() => (&down, outside.clone(), client, contents),
         };
-        let out = way.lock().unwrap().out_at(Instant::now(), contents.len());
+        let out = way.lock().unwrap().out_at(Instant::now(), &contents);
         if let Some(out) = out {
             number += 1;
             under_way.push(UnderWay { out, number, socket, to, contents });

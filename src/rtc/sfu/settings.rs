@@ -83,8 +83,8 @@ const VIDEO_CACHE_PACKETS: usize = 1024;
 /// Audio is never retransmitted.
 const AUDIO_CACHE_PACKETS: usize = 16;
 
-/// How often the library counts NACKs for us.
-const STATS_INTERVAL: Duration = Duration::from_secs(5);
+/// How often the library tells what it counted: receivers report about as often.
+const STATS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Where the estimate of a subscriber's bandwidth begins; probing takes it from there within a second.
 const INITIAL_ESTIMATE: Bitrate = Bitrate::kbps(1000);

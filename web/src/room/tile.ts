@@ -1,5 +1,5 @@
 /** One tile: a camera or a shared screen, and what is to be said of it. */
-import type { Track } from "livekit-client";
+import { Track } from "livekit-client";
 import { element, setText } from "../shared/dom";
 import { icon } from "../shared/icons";
 import { initials, type Rect } from "./layout";
@@ -76,7 +76,10 @@ export class Tile {
     this.renderNote();
   }
 
-  /** Looks whether pictures still come. A screen may stand still for long: only cameras of others are looked at. */
+  /**
+   * Looks whether pictures still come, and whether the server says that it sends none. A screen may stand still for
+   * long: only cameras of others are looked at.
+   */
   watch(now: number): void {
     const { root, video } = this;
     const expected = !root.hidden && !document.hidden && !root.matches(".mine, .screen, .no-picture") && video.videoWidth > 0;
@@ -89,7 +92,9 @@ export class Tile {
   }
 
   private renderNote(): void {
-    const words = this.said || (this.stopped ? "The picture has stopped" : "");
+    // Asked for, not waited for: livekit-client 2.21 never raises its event of this.
+    const paused = this.track?.streamState === Track.StreamState.Paused;
+    const words = this.said || (paused ? "Paused: weak connection" : this.stopped ? "The picture has stopped" : "");
     setText(this.note, words);
     this.note.hidden = words === "";
     this.root.classList.toggle("noted", words !== "");

@@ -1,29 +1,22 @@
 //! What each subscriber's network can carry, and which layers it gets for it.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
+use livekit_protocol as proto;
 use str0m::bwe::BweKind;
-use tracing::{debug, trace};
+use tracing::{debug, info, trace};
 
-use super::Engine;
-use crate::base::clock::MediaTime;
+use super::media::Track;
+use super::{Engine, reply};
 use crate::base::units::Bitrate;
 use crate::room::MemberKey;
 use crate::rtc::sfu::Role;
-use crate::sfu::{Allocator, Demand, Share};
+use crate::sfu::{Allocator, Congestion, Demand, Share};
 
 /// Set aside for each audio track that is sent, before any video: audio is never held back.
 const AUDIO_BPS: u32 = 40_000;
 /// Audio tracks that are sent at once at most, as far as bandwidth is set aside for them.
 const AUDIO_TRACKS: u32 = 5;
-
-/// So much loss is not of the air but of a queue that overflows.
-const CONGESTION_LOSS: f32 = 0.1;
-/// Round trips that are so much longer than the shortest wait in a queue.
-const QUEUED: Duration = Duration::from_millis(200);
-/// How long such a figure counts: the next ones come after 5 s.
-const CONGESTION_MEMORY: Duration = Duration::from_secs(6);
 
 /// One subscriber's bandwidth.
 #[derive(Debug, Default)]
@@ -34,13 +27,13 @@ pub(super) struct Bandwidth {
     begun: bool,
     /// What the client itself estimates (REMB); used when it sends no transport-wide feedback.
     remb: Option<Bitrate>,
-    least_round_trip: Option<Duration>,
-    /// When loss or round trips last said that too much is sent.
-    congested: Option<MediaTime>,
+    /// Of the streams that it gets.
+    pub congestion: Congestion,
     allocator: Allocator<u64>,
     told: Option<Bitrate>,
-    /// Some video is sent in a smaller layer than fits its size.
+    /// Some video is sent in a smaller layer than fits its size; some is not sent at all.
     pub reduced: bool,
+    pub paused: bool,
 }
 
 impl Bandwidth {
@@ -49,18 +42,9 @@ impl Bandwidth {
         self.estimate.or(self.remb)
     }
 
-    /// Figures of a stream that it gets.
-    pub fn observe(&mut self, loss: Option<f32>, round_trip: Option<Duration>, now: MediaTime) {
-        let least = self.least_round_trip.into_iter().chain(round_trip).min();
-        self.least_round_trip = least;
-        let queued = round_trip.zip(least).is_some_and(|(now, least)| now >= least + QUEUED);
-        if queued || loss.is_some_and(|loss| loss >= CONGESTION_LOSS) {
-            self.congested = Some(now);
-        }
-    }
-
     fn held_back(&mut self, demands: &[Demand<u64>], shares: &[Share<u64>]) {
         self.reduced = demands.iter().zip(shares).any(|(demand, share)| share.layer < demand.best());
+        self.paused = shares.iter().any(|share| share.paused);
     }
 
     fn learn(&mut self, kind: &BweKind) {
@@ -81,11 +65,19 @@ impl Bandwidth {
     }
 }
 
+/// Of a video, the greatest first; of equal ones the older comes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Importance {
+    Screen,
+    ActiveSpeaker,
+    Camera,
+}
+
 /// What is sent to one subscriber.
 #[derive(Default)]
 struct Load {
-    /// Screen share before cameras, then the older first.
-    videos: Vec<(bool, Demand<u64>)>,
+    /// With their importance.
+    videos: Vec<(Importance, Demand<u64>)>,
     audio_tracks: u32,
 }
 
@@ -102,8 +94,10 @@ impl Engine {
     /// Shares every subscriber's bandwidth anew among the videos that it gets.
     pub(super) fn share_bandwidth(&mut self) {
         for (key, load) in self.loads() {
-            for share in self.share_of(key, load) {
-                self.apply(key, share);
+            let shares = self.share_of(key, load);
+            let states: Vec<_> = shares.into_iter().filter_map(|share| self.apply(key, share)).collect();
+            if !states.is_empty() {
+                self.say(key, reply::stream_states(states));
             }
         }
     }
@@ -112,12 +106,20 @@ impl Engine {
         let mut loads: HashMap<MemberKey, Load> = HashMap::new();
         for (key, track) in &mut self.tracks {
             let rates = track.route.rates(self.at);
+            let speaks =
+                self.rooms.get(&track.room).is_some_and(|r| r.stage.speaker == Some(track.publisher));
+            let importance = match track.screen {
+                true => Importance::Screen,
+                false if speaks => Importance::ActiveSpeaker,
+                false => Importance::Camera,
+            };
             for subscriber in track.route.subscribers().iter().filter(|subscriber| subscriber.ready) {
                 let load = loads.entry(subscriber.to.member).or_default();
                 if !track.route.is_video() {
                     load.audio_tracks += 1;
                 } else if let Some(wanted) = track.route.wanted(subscriber) {
-                    load.videos.push((!track.screen, Demand { key: *key, wanted, rates }));
+                    let paused = subscriber.paused;
+                    load.videos.push((importance, Demand { key: *key, wanted, rates, paused }));
                 }
             }
         }
@@ -126,14 +128,13 @@ impl Engine {
 
     fn share_of(&mut self, key: MemberKey, mut load: Load) -> Vec<Share<u64>> {
         let Some(member) = self.members.get_mut(&key) else { return Vec::new() };
-        load.videos.sort_by_key(|(camera, demand)| (*camera, demand.key));
+        load.videos.sort_by_key(|(importance, demand)| (*importance, demand.key));
         let demands: Vec<Demand<u64>> = load.videos.into_iter().map(|(_, demand)| demand).collect();
         let audio = load.audio_tracks.min(AUDIO_TRACKS) * AUDIO_BPS;
         let bandwidth = &mut member.bandwidth;
         let known = bandwidth.capacity();
         let video = known.map(|known| Bitrate::bps(known.as_bps().saturating_sub(audio)));
-        let congested = bandwidth.congested.is_some_and(|at| self.at.since(at) < CONGESTION_MEMORY);
-        let shares = bandwidth.allocator.allocate(video, congested, &demands, self.at).to_vec();
+        let shares = bandwidth.allocator.allocate(video, &bandwidth.congestion, &demands, self.at).to_vec();
         bandwidth.held_back(&demands, &shares);
         let target = bandwidth.allocator.target(&demands, Bitrate::bps(audio), known.is_some(), self.at);
         if bandwidth.told != Some(target.desired) {
@@ -143,12 +144,32 @@ impl Engine {
         shares
     }
 
-    fn apply(&mut self, key: MemberKey, share: Share<u64>) {
-        let (Some(track), Some(layer)) = (self.tracks.get_mut(&share.key), share.layer) else { return };
-        let Some(subscriber) = track.route.subscriber_mut(|to| to.member == key) else { return };
-        if subscriber.ceiling != layer {
+    /// What is to be told, when it is paused now or goes on.
+    fn apply(&mut self, key: MemberKey, share: Share<u64>) -> Option<proto::StreamStateInfo> {
+        let track = self.tracks.get_mut(&share.key)?;
+        let subscriber = track.route.subscriber_mut(|to| to.member == key)?;
+        if let Some(layer) = share.layer.filter(|layer| *layer != subscriber.ceiling) {
             debug!(?key, track = track.sid, ?layer, "another layer fits");
             subscriber.ceiling = layer;
+        }
+        if subscriber.paused == share.paused {
+            return None;
+        }
+        subscriber.paused = share.paused;
+        info!(?key, track = track.sid, paused = share.paused, "a video for want of bandwidth");
+        Some(reply::stream_state(track.publisher_sid.clone(), track.sid.clone(), share.paused))
+    }
+
+    /// Tells who comes back which of its videos are paused and which are not: it may have missed that.
+    pub(super) fn tell_stream_states(&mut self, key: MemberKey) {
+        let state = |track: &Track| {
+            let mut subscribers = track.route.subscribers().iter().filter(|_| track.route.is_video());
+            let subscriber = subscribers.find(|subscriber| subscriber.to.member == key)?;
+            Some(reply::stream_state(track.publisher_sid.clone(), track.sid.clone(), subscriber.paused))
+        };
+        let states: Vec<_> = self.tracks.values().filter_map(state).collect();
+        if !states.is_empty() {
+            self.say(key, reply::stream_states(states));
         }
     }
 }

@@ -10,11 +10,13 @@ use str0m::stats::{MediaEgressStats, MediaIngressStats};
 
 use super::Engine;
 use super::member::Member;
+use crate::base::clock::MediaTime;
 use crate::base::units::ClockRate;
 use crate::room::MemberKey;
+use crate::sfu::losses::Losses;
 use crate::sfu::quality::{Observed, Quality, QualityMeter};
 
-/// How often connections are judged; the figures come every 5 s.
+/// How often connections are judged.
 const INTERVAL: Duration = Duration::from_secs(5);
 
 /// One participant's.
@@ -24,8 +26,16 @@ pub(super) struct ConnectionQuality {
     /// The worst since the last judgement.
     observed: Observed,
     judged: Option<Instant>,
-    /// Packets of each stream, sent and received, when its figures last came.
-    packets: HashMap<(Way, Mid, Option<Rid>), u64>,
+    streams: HashMap<(Way, Mid, Option<Rid>), Flow>,
+}
+
+/// One stream.
+#[derive(Debug, Default)]
+struct Flow {
+    /// Sent or received when its figures last came.
+    packets: u64,
+    /// Since the last judgement.
+    losses: Losses,
 }
 
 /// Seen from the server.
@@ -36,10 +46,23 @@ enum Way {
 }
 
 impl ConnectionQuality {
-    /// Whether a stream has moved since its last figures; those of one that stands still (muted, or a layer that nobody
-    /// wants) are what they were when it stopped, for as long as it stands.
-    fn moves(&mut self, way: Way, mid: Mid, rid: Option<Rid>, packets: u64) -> bool {
-        self.packets.insert((way, mid, rid), packets) != Some(packets)
+    /// How many packets a stream has moved since its last figures. None: it stands still (muted, or a layer that nobody
+    /// wants), and its figures are what they were when it stopped.
+    fn moved(&mut self, way: Way, mid: Mid, rid: Option<Rid>, packets: u64) -> Option<u64> {
+        let flow = self.streams.entry((way, mid, rid)).or_default();
+        let before = std::mem::replace(&mut flow.packets, packets);
+        packets.checked_sub(before).filter(|moved| *moved > 0)
+    }
+
+    fn lost(&mut self, way: Way, mid: Mid, rid: Option<Rid>, loss: f32, packets: u64, now: MediaTime) {
+        self.streams.entry((way, mid, rid)).or_default().losses.add(loss, packets, now);
+    }
+
+    /// The worst since the last time.
+    fn take_observed(&mut self) -> Observed {
+        let losses = self.streams.values_mut().map(|flow| std::mem::take(&mut flow.losses).share());
+        let loss = losses.fold(0.0, f32::max);
+        Observed { loss, ..std::mem::take(&mut self.observed) }
     }
 }
 
@@ -47,30 +70,35 @@ impl Engine {
     /// Figures of a stream that a subscriber gets.
     pub(super) fn sent_well(&mut self, key: MemberKey, stats: &MediaEgressStats) {
         let Some(member) = self.members.get_mut(&key) else { return };
-        if !member.quality.moves(Way::Out, stats.mid, stats.rid, stats.packets) {
-            return;
+        let (mid, rid) = (stats.mid, stats.rid);
+        let Some(packets) = member.quality.moved(Way::Out, mid, rid, stats.packets) else { return };
+        if let Some(round_trip) = stats.rtt {
+            member.round_trip = Some(round_trip);
+            member.bandwidth.congestion.observe_round_trip(round_trip, self.at);
+            member.quality.observed.round_trip = member.quality.observed.round_trip.max(round_trip);
         }
-        let observed = &mut member.quality.observed;
-        observed.loss = observed.loss.max(stats.loss.unwrap_or_default());
-        observed.round_trip = observed.round_trip.max(stats.rtt.unwrap_or_default());
-        member.round_trip = stats.rtt.or(member.round_trip);
-        member.bandwidth.observe(stats.loss, stats.rtt, self.at);
-        member.repair_to.observe(stats.loss.unwrap_or_default(), member.round_trip, self.at);
+        let Some(loss) = stats.loss else { return };
+        member.quality.lost(Way::Out, mid, rid, loss, packets, self.at);
+        member.repair_to.observe(loss, packets, member.round_trip, self.at);
+        let track = member.subscriber.track_of(mid).and_then(|track| self.tracks.get(&track));
+        if track.is_some_and(|track| track.route.is_video()) {
+            member.bandwidth.congestion.observe_loss(loss, packets, self.at);
+        }
     }
 
     /// Figures of a stream that a publisher sends.
     pub(super) fn came_well(&mut self, key: MemberKey, stats: &MediaIngressStats) {
         let Some(member) = self.members.get_mut(&key) else { return };
-        if !member.quality.moves(Way::In, stats.mid, stats.rid, stats.packets) {
-            return;
-        }
+        let (mid, rid) = (stats.mid, stats.rid);
+        let Some(packets) = member.quality.moved(Way::In, mid, rid, stats.packets) else { return };
         let track = self.tracks.values().find(|track| track.publisher == key && track.mid == stats.mid);
         let rate = track.map_or(ClockRate::VIDEO, |track| track.route.rate());
         let jitter = Duration::from_secs_f64(f64::from(stats.jitter) / f64::from(rate.hz()));
         let observed = &mut member.quality.observed;
-        observed.loss = observed.loss.max(stats.loss.unwrap_or_default());
         observed.jitter = observed.jitter.max(jitter);
-        member.repair_from.observe(stats.loss.unwrap_or_default(), member.round_trip, self.at);
+        let Some(loss) = stats.loss else { return };
+        member.quality.lost(Way::In, mid, rid, loss, packets, self.at);
+        member.repair_from.observe(loss, packets, member.round_trip, self.at);
     }
 
     /// Tells every room whose connection became better or worse.
@@ -87,8 +115,8 @@ impl Engine {
             });
             let Member { quality, bandwidth, .. } = member;
             quality.judged = Some(now);
-            let reduced = bandwidth.reduced;
-            let observed = Observed { lost, reduced, ..std::mem::take(&mut quality.observed) };
+            let (reduced, paused) = (bandwidth.reduced, bandwidth.paused);
+            let observed = Observed { lost, reduced, paused, ..quality.take_observed() };
             if let Some(quality) = quality.meter.observe(&observed) {
                 changed.push((member.key, member.room.clone(), info(&member.sid, quality)));
             }
@@ -141,10 +169,20 @@ mod tests {
     #[test]
     fn figures_of_a_stream_that_stands_still_are_old() {
         let (mut quality, mid) = (ConnectionQuality::default(), Mid::from("0"));
-        assert!(quality.moves(Way::In, mid, None, 10), "the first ones");
-        assert!(!quality.moves(Way::In, mid, None, 10));
-        assert!(quality.moves(Way::Out, mid, None, 10), "another connection's");
-        assert!(quality.moves(Way::In, mid, Some(Rid::from("q")), 10), "another layer's");
-        assert!(quality.moves(Way::In, mid, None, 11));
+        assert_eq!(quality.moved(Way::In, mid, None, 10), Some(10), "the first ones");
+        assert_eq!(quality.moved(Way::In, mid, None, 10), None);
+        assert_eq!(quality.moved(Way::Out, mid, None, 10), Some(10), "another connection's");
+        assert_eq!(quality.moved(Way::In, mid, Some(Rid::from("q")), 10), Some(10), "another layer's");
+        assert_eq!(quality.moved(Way::In, mid, None, 11), Some(1));
+    }
+
+    #[test]
+    fn the_stream_that_loses_most_counts_over_the_whole_time() {
+        let (mut quality, mid, at) = (ConnectionQuality::default(), Mid::from("0"), MediaTime::from_millis);
+        quality.lost(Way::Out, mid, None, 0.2, 50, at(0));
+        quality.lost(Way::Out, mid, None, 0.0, 50, at(1_000));
+        quality.lost(Way::In, mid, None, 0.05, 1000, at(1_000));
+        assert_eq!(quality.take_observed().loss, 0.1);
+        assert_eq!(quality.take_observed().loss, 0.0);
     }
 }

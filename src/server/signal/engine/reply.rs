@@ -125,6 +125,21 @@ pub(super) fn answer(answer: Answer, id: u32) -> proto::SessionDescription {
     proto::SessionDescription { mid_to_track_id, ..description("answer", answer.sdp, id) }
 }
 
+/// Whether a video is paused for want of bandwidth.
+pub(super) fn stream_state(
+    participant_sid: String,
+    track_sid: String,
+    paused: bool,
+) -> proto::StreamStateInfo {
+    let state = if paused { proto::StreamState::Paused } else { proto::StreamState::Active } as i32;
+    proto::StreamStateInfo { participant_sid, track_sid, state }
+}
+
+/// Of several videos.
+pub(super) fn stream_states(stream_states: Vec<proto::StreamStateInfo>) -> Response {
+    Response::StreamStateUpdate(proto::StreamStateUpdate { stream_states })
+}
+
 /// An SDP of ours.
 pub(super) fn description(kind: &str, sdp: String, id: u32) -> proto::SessionDescription {
     proto::SessionDescription { r#type: kind.to_owned(), sdp, id, ..Default::default() }

@@ -69,6 +69,7 @@ impl Engine {
         }
         if !waiting {
             self.tell_speakers(&room, key);
+            self.tell_stream_states(key);
         }
     }
 
