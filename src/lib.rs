@@ -30,6 +30,7 @@ pub mod sfu;
 pub mod audio;
 pub mod capture;
 pub mod codec;
+pub mod https;
 pub mod local;
 pub mod mqtt;
 pub mod participant;

@@ -8,7 +8,7 @@ const L0: &[&str] = &["base", "sys"];
 const L1: &[&str] = &["media"];
 const L2: &[&str] = &["mp4", "rtmp", "sfu", "room", "control"];
 /// Services that other L3 modules may use.
-const SERVICES: &[&str] = &["codec", "audio", "rtc", "store"];
+const SERVICES: &[&str] = &["codec", "audio", "rtc", "https", "store"];
 const DRIVERS: &[&str] = &["capture", "playback", "participant", "server", "record", "push", "mqtt", "local"];
 const L4: &[&str] = &["config", "daemon", "ctl", "provision", "fuzz"];
 

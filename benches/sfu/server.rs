@@ -8,11 +8,11 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use roomd::base::{Shutdown, clock};
-use roomd::room::Grant;
 use roomd::room::token::Keys;
 use roomd::rtc::sfu::{Codecs, NodeIp};
 use roomd::server::signal::{self, Config};
 
+use crate::client::grant;
 use crate::janus;
 
 const KEY: &str = "devkey";
@@ -166,14 +166,5 @@ pub async fn serve(bandwidth_estimation: bool) {
 /// A token for `room` with every usual right.
 pub fn token(room: &str, identity: &str) -> String {
     let keys = Keys::new(BTreeMap::from([(KEY.into(), SECRET.into())])).expect("keys");
-    let grant = Grant {
-        identity: identity.into(),
-        room: room.into(),
-        room_join: true,
-        can_publish: true,
-        can_subscribe: true,
-        can_publish_data: true,
-        ..Grant::default()
-    };
-    keys.mint(&grant, Duration::from_secs(3600), clock::wall())
+    keys.mint(&grant(room, identity), Duration::from_secs(3600), clock::wall())
 }

@@ -1,4 +1,4 @@
-//! One file by HTTPS PUT: a connection of its own, no redirects, only the status matters.
+//! One file by HTTPS PUT, of which only the answer's status matters.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -7,17 +7,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::http::{Request, StatusCode, header};
+use axum::http::{Method, StatusCode};
 use futures_util::stream;
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
-use rustls::pki_types::ServerName;
-use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
 
 use crate::control::https_url::HttpsUrl;
-use crate::rtc::signal::tls;
+use crate::https::{self, tls};
 
 /// Longest time for name, TCP and TLS.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -31,18 +26,9 @@ const MAX_CERTIFICATES: u64 = 1 << 20;
 /// Why a file was not taken.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
-    /// No connection.
-    #[error("connecting: {0}")]
-    Connect(std::io::Error),
-    /// The host's name fits no certificate.
-    #[error("the host's name: {0}")]
-    Name(rustls::pki_types::InvalidDnsNameError),
-    /// Not HTTP, or broken off.
-    #[error("HTTP: {0}")]
-    Http(#[from] hyper::Error),
-    /// The request cannot be put together.
-    #[error("the request: {0}")]
-    Request(#[from] axum::http::Error),
+    /// There is no answer.
+    #[error(transparent)]
+    Https(#[from] https::Failure),
     /// Too slow.
     #[error("nothing was taken for {} s", STALLED.as_secs())]
     Stalled,
@@ -87,37 +73,23 @@ impl Put {
         sent: impl Fn(u64) + Send + 'static,
     ) -> Result<(), Failure> {
         let gone = Arc::new(AtomicU64::new(0));
-        let request = Request::put(self.url.path_and_query())
-            .header(header::HOST, self.url.authority())
-            .header(header::USER_AGENT, concat!("roomd/", env!("CARGO_PKG_VERSION")))
-            .header(header::CONTENT_TYPE, "application/gzip")
-            .header(header::CONTENT_LENGTH, length)
-            .body(body(file, length, gone.clone(), sent))?;
+        let url = &self.url;
+        let to = (url.authority(), url.path_and_query());
+        let request = https::request(Method::PUT, to, ("application/gzip", length))
+            .body(body(file, length, gone.clone(), sent))
+            .map_err(https::Failure::Request)?;
         let exchange = async {
-            let connecting = tokio::time::timeout(CONNECT, self.connect());
-            let stream = connecting.await.unwrap_or(Err(Failure::Stalled))?;
-            let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-            let answering = sender.send_request(request);
-            tokio::pin!(answering, connection);
-            let response = tokio::select! {
-                response = &mut answering => response?,
-                ended = &mut connection => {
-                    ended?;
-                    answering.await?
-                }
+            let connecting = async {
+                let tcp = https::connect(url.host(), url.port()).await?;
+                https::encrypt(tcp, url.host(), &self.tls).await
             };
-            verdict(response.status())
+            let stream = tokio::time::timeout(CONNECT, connecting).await.map_err(|_| Failure::Stalled)??;
+            verdict(https::exchange(stream, request, 0).await?.status())
         };
         tokio::select! {
             outcome = exchange => outcome,
             () = stalled(&gone) => Err(Failure::Stalled),
         }
-    }
-
-    async fn connect(&self) -> Result<tokio_rustls::client::TlsStream<TcpStream>, Failure> {
-        let tcp = TcpStream::connect((self.url.host(), self.url.port())).await.map_err(Failure::Connect)?;
-        let name = ServerName::try_from(self.url.host().to_owned()).map_err(Failure::Name)?;
-        TlsConnector::from(self.tls.clone()).connect(name, tcp).await.map_err(Failure::Connect)
     }
 }
 

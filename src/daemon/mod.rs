@@ -24,6 +24,7 @@ mod reload;
 mod remembered;
 mod room;
 mod run;
+mod running;
 mod serving;
 mod settings;
 mod status;

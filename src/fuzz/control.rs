@@ -87,6 +87,16 @@ pub fn job(bytes: &[u8]) {
     );
 }
 
+/// What a client of the control socket says, line by line.
+pub fn local(bytes: &[u8]) {
+    crate::local::read_any(bytes);
+}
+
+/// Everything that is read when a box enrols, at either end; a zero byte between two of them.
+pub fn provision(bytes: &[u8]) {
+    bytes.split(|byte| *byte == 0).for_each(crate::provision::read_any);
+}
+
 /// What home automation sets: its name, a newline, the payload. What is taken for an order is one.
 pub fn set(bytes: &[u8]) {
     let (name, payload) = split(bytes, b'\n');

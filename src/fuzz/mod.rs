@@ -15,7 +15,7 @@ mod tests;
 pub type Entry = fn(&[u8]);
 
 /// Every entry by its name, which is that of its folder in `fuzz/seeds`.
-pub const TARGETS: [(&str, Entry); 18] = [
+pub const TARGETS: [(&str, Entry); 21] = [
     ("api", control::api),
     ("command", control::command),
     ("config", control::config),
@@ -25,7 +25,9 @@ pub const TARGETS: [(&str, Entry); 18] = [
     ("h264", media::h264),
     ("job", control::job),
     ("join", network::join),
+    ("local", control::local),
     ("mp4", media::mp4),
+    ("provision", control::provision),
     ("rtmp", media::rtmp),
     ("rtp", media::rtp),
     ("sdp", network::sdp),
@@ -34,6 +36,7 @@ pub const TARGETS: [(&str, Entry); 18] = [
     ("set", control::set),
     ("token", control::token),
     ("url", control::url),
+    ("whip", network::whip),
 ];
 
 /// The entry of that name.

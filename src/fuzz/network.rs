@@ -48,6 +48,12 @@ pub fn sdp(bytes: &[u8]) {
     }
 }
 
+/// An offer of WHIP or WHEP, a zero byte, a fragment that comes after it.
+pub fn whip(bytes: &[u8]) {
+    let (offer, fragment) = split(bytes, 0);
+    crate::server::api::read_sdp(&String::from_utf8_lossy(offer), &String::from_utf8_lossy(fragment));
+}
+
 /// A datagram, and the same bytes as a stream that arrives in pieces.
 pub fn datagram(bytes: &[u8]) {
     let _ = stun::is_stun(bytes);

@@ -14,6 +14,8 @@ mod socket;
 use std::path::PathBuf;
 
 pub use client::{Client, ClientError};
+#[cfg(any(test, fuzzing))]
+pub(crate) use server::read_any;
 pub use server::{Link, Links, Server};
 
 /// Longest line in either direction, in bytes. A longer request is answered `bad_request` and hung up on.

@@ -189,20 +189,35 @@ async fn outcome(request: &Request, shared: &Shared) -> Reply {
             Some(room) if room_name_fits(room) => links(shared, Link::Guest { room }),
             _ => Reply::refused(Code::BadRequest, "guest.link: room: 1 to 128 characters without '/'"),
         },
-        name => {
-            let params = request.params.as_ref().map(Value::to_string).unwrap_or_default();
-            match Command::parse(name, params.as_bytes()) {
-                Ok(command) => {
-                    let origin = Origin { issuer: "local".to_owned(), local: true };
-                    shared.control.submit(command, origin).await
-                }
-                Err(error @ CommandError::UnknownName { .. }) => {
-                    let message = format!("{error}, state, state.watch, info, admin.link, guest.link");
-                    Reply::refused(Code::BadRequest, message)
-                }
-                Err(error) => Reply::refused(Code::BadRequest, error.to_string()),
+        _ => match command(request) {
+            Ok(command) => {
+                let origin = Origin { issuer: "local".to_owned(), local: true };
+                shared.control.submit(command, origin).await
             }
-        }
+            Err(error @ CommandError::UnknownName { .. }) => {
+                let message = format!("{error}, state, state.watch, info, admin.link, guest.link");
+                Reply::refused(Code::BadRequest, message)
+            }
+            Err(error) => Reply::refused(Code::BadRequest, error.to_string()),
+        },
+    }
+}
+
+fn command(request: &Request) -> Result<Command, CommandError> {
+    let params = request.params.as_ref().map(Value::to_string).unwrap_or_default();
+    Command::parse(&request.cmd, params.as_bytes())
+}
+
+/// Everything that a client says, up to a line that is too long.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn read_any(mut said: &[u8]) {
+    use futures_util::FutureExt;
+    while let Some(Ok(Line::Whole(line))) = read_line(&mut said).now_or_never() {
+        assert!(line.len() <= super::MAX_LINE_BYTES);
+        let Ok(request) = serde_json::from_slice::<Request>(&line) else { continue };
+        let refused = |error: CommandError| Reply::refused(Code::BadRequest, error.to_string());
+        let reply = command(&request).map_or_else(refused, |command| Reply::ok(command.name(), Value::Null));
+        assert!(request.id.is_null() || with_id(reply, &request.id)["id"] == request.id);
     }
 }
 

@@ -28,7 +28,7 @@ use tokio::sync::watch;
 use crate::audio::jitter::Packet;
 use crate::audio::{Decode, Mixer, MixerSource};
 use crate::base::units::{Bitrate, Size};
-use crate::rtc::signal::tls::TlsError;
+use crate::https::tls::TlsError;
 use crate::rtc::signal::url::UrlError;
 
 pub use meter::{UplinkFigures, UplinkMeter};

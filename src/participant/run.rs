@@ -14,8 +14,8 @@ use super::open::{self, OpenError, Opened, Server};
 use super::session::{Context, Session, Wake};
 use super::{Attributes, Config, Error, Event, Listener};
 use crate::base::{Shutdown, clock};
+use crate::https::tls::client_config;
 use crate::media::Stream;
-use crate::rtc::signal::tls::client_config;
 use crate::rtc::signal::url::ServerUrl;
 
 /// Keeps the box in the room of `config` until `shutdown`, or until the room wants it gone: joins, publishes what

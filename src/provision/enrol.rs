@@ -22,6 +22,7 @@ use crate::base::private_file::{self, Owner};
 use crate::base::{clock, ids};
 use crate::control::enrolment::EnrolmentOrder;
 use crate::daemon;
+use crate::https::Failure as Https;
 
 /// How long the network is waited for.
 const PATIENCE: Duration = Duration::from_secs(25);
@@ -237,7 +238,7 @@ async fn ask(
         private_file::step().map_err(disk("ask", Path::new("the server")))?;
         match answered {
             Ok(answered) => return Ok(answered),
-            Err(Failure::Unreachable(_)) if clock::now() + PAUSE < deadline => {
+            Err(Failure::Https(Https::Connect(_))) if clock::now() + PAUSE < deadline => {
                 tokio::time::sleep(PAUSE).await
             }
             Err(failure) => return Err(failed(told(&failure, time))),

@@ -111,3 +111,22 @@ impl Error {
         }
     }
 }
+
+/// What is read when a box enrols: the order; on the box the answer or refusal; on the server the request.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn read_any(bytes: &[u8]) {
+    use std::sync::LazyLock;
+    static KEY: LazyLock<String> =
+        LazyLock::new(|| rcgen::KeyPair::generate().map(|key| key.serialize_pem()).unwrap_or_default());
+    if let Some(order) =
+        crate::control::enrolment::EnrolmentOrder::parse(bytes).ok().filter(|o| o.ca.is_some())
+    {
+        let _ = https::trust(&order, crate::base::not_before::NotBefore::of([]));
+    }
+    let _ = accept::check(bytes, &KEY);
+    let _ = serde_json::from_slice::<api::Refusal>(bytes);
+    if let Ok(request) = serde_json::from_slice::<api::Request>(bytes) {
+        let _ = server::read_csr(&request.csr);
+    }
+    let _ = server::read_csr(&String::from_utf8_lossy(bytes));
+}

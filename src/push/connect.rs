@@ -12,7 +12,7 @@ use tokio_rustls::rustls::pki_types::ServerName;
 use super::wire::Wire;
 use super::{Config, Destination, Key, Reason};
 use crate::control::live::{LiveUrl, StreamKey};
-use crate::rtc::signal::tls;
+use crate::https::tls;
 use crate::rtmp::Address;
 
 /// Longest time for name, TCP and TLS together.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::control::live::{LiveUrl, OutputError};
-use crate::rtc::signal::tls::TlsError;
+use crate::https::tls::TlsError;
 use crate::rtmp::RtmpError;
 
 /// One attempt's end, with where it was: `host:port/app: reason`. Never holds the key.

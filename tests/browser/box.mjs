@@ -2,28 +2,11 @@
 //
 // Input: one JSON argument {link, profile, record_ms, live: {url, key}, screenshots: {file: {width, height}}}. Output:
 // one JSON line {second_use, picture, guest_link, ask_link, level, live, during, after, camera_off, played}.
-import { createRequire } from 'node:module';
+import { wish, withPage } from './launch.mjs';
 
-const require = createRequire(process.env.ROOMD_TEST_NODE_MODULES + '/');
-const { chromium } = require('playwright-core');
-const wish = JSON.parse(process.argv[2]);
-
-const context = await chromium.launchPersistentContext(wish.profile, {
-  executablePath: process.env.ROOMD_TEST_CHROMIUM ?? '/usr/bin/chromium',
-  headless: true,
-  viewport: { width: 1280, height: 800 },
-  args: [
-    '--headless=new', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
-    '--disable-background-networking', '--disable-component-update', '--disable-sync',
-    '--allow-loopback-in-peer-connection', '--autoplay-policy=no-user-gesture-required',
-  ],
-});
 const patience = { timeout: 20_000 };
 const seen = {};
-try {
-  const page = await context.newPage();
-  page.on('console', (message) => console.error('console:', message.text()));
-  page.on('pageerror', (error) => console.error('pageerror:', error.message));
+await withPage(async (page, context) => {
   page.on('response', (response) => {
     if (response.status() >= 400) console.error('response:', response.status(), response.url().split('?')[0]);
   });
@@ -106,9 +89,7 @@ try {
   await page.setViewportSize({ width: 1280, height: 800 });
   seen.row = await row.innerText();
   console.log(JSON.stringify(seen));
-} finally {
-  await context.close();
-}
+});
 
 async function shoot(page, which) {
   for (const [name, size] of Object.entries(wish.screenshots ?? {})) {

@@ -2,29 +2,9 @@
 //
 // Input: one JSON argument {link, identity, seconds, sound, profile, screenshots, ignoreCertificates}. Output: one JSON line
 // {elapsed_s, decoded, dropped, freezes, presented, read, readable, distinct, latency_ms: [..], audio: {...}}.
-import { createRequire } from 'node:module';
+import { wish, withPage } from './launch.mjs';
 
-const require = createRequire(process.env.ROOMD_TEST_NODE_MODULES + '/');
-const { chromium } = require('playwright-core');
-const wish = JSON.parse(process.argv[2]);
-
-const context = await chromium.launchPersistentContext(wish.profile, {
-  executablePath: process.env.ROOMD_TEST_CHROMIUM ?? '/usr/bin/chromium',
-  headless: true,
-  viewport: wish.viewport ?? { width: 1280, height: 800 },
-  ignoreHTTPSErrors: wish.ignoreCertificates ?? false,
-  args: [
-    '--headless=new', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
-    '--disable-background-networking', '--disable-component-update', '--disable-sync',
-    '--allow-loopback-in-peer-connection', '--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream',
-    '--autoplay-policy=no-user-gesture-required',
-    `--use-file-for-fake-audio-capture=${wish.sound}`,
-  ],
-});
-try {
-  const page = await context.newPage();
-  page.on('console', (message) => console.error('console:', message.text()));
-  page.on('pageerror', (error) => console.error('pageerror:', error.message));
+await withPage(async (page) => {
   await page.goto(wish.link);
   await page.locator('[data-testid=join]:not([disabled])').click({ timeout: 20_000 });
   const tile = page.getByTestId(`tile-${wish.identity}`);
@@ -40,9 +20,11 @@ try {
   }
   await page.getByTestId('leave').click();
   console.log(JSON.stringify(seen));
-} finally {
-  await context.close();
-}
+}, {
+  viewport: wish.viewport ?? { width: 1280, height: 800 },
+  ignoreHTTPSErrors: wish.ignoreCertificates ?? false,
+  more: [`--use-file-for-fake-audio-capture=${wish.sound}`],
+});
 
 // Runs in the page.
 async function watch({ identity, seconds }) {

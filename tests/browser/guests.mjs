@@ -2,28 +2,17 @@
 // Each script takes one JSON argument {base, key, secret, screenshots}.
 import { createHmac } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
+import { chromium, how, require, wish } from './launch.mjs';
 
-const require = createRequire(process.env.ROOMD_TEST_NODE_MODULES + '/');
-const { chromium } = require('playwright-core');
+export { wish };
 const axe = readFileSync(require.resolve('axe-core/axe.min.js'), 'utf8');
-export const wish = JSON.parse(process.argv[2]);
 const patience = { timeout: 60_000 };
 
 export const LAPTOP = { viewport: { width: 1366, height: 768 } };
 export const PHONE = { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, isMobile: true, hasTouch: true };
 
-export const browser = await chromium.launch({
-  executablePath: process.env.ROOMD_TEST_CHROMIUM ?? '/usr/bin/chromium',
-  args: [
-    '--headless=new', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
-    '--disable-background-networking', '--disable-component-update', '--disable-sync',
-    '--allow-loopback-in-peer-connection', '--autoplay-policy=no-user-gesture-required',
-    // Several cameras and microphones (the second and third camera give formats of their own); a choice of screens
-    // answers itself.
-    '--use-fake-device-for-media-stream=device-count=4', '--use-fake-ui-for-media-stream',
-  ],
-});
+// Several cameras and microphones (the second and third camera give formats of their own).
+export const browser = await chromium.launch(how(['--use-fake-device-for-media-stream=device-count=4']));
 
 const encoded = (value) => Buffer.from(typeof value === 'string' ? value : JSON.stringify(value)).toString('base64url');
 

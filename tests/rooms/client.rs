@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use livekit_protocol as proto;
 use proto::signal_request::Message as Request;
 use proto::signal_response::Message as Response;
+use roomd::room::Grant;
 use roomd::rtc::signal::client::{SignalError, SignalSocket};
 use roomd::rtc::signal::url::{ConnectQuery, ServerUrl};
 use str0m::change::{SdpAnswer, SdpOffer};
@@ -26,6 +27,19 @@ pub use packets::*;
 
 /// RIDs, and bits per second of each, by layer.
 pub const LAYERS: [(&str, u64); 3] = [("q", 150_000), ("h", 450_000), ("f", 1_700_000)];
+
+/// Every usual right in `room`.
+pub fn grant(room: &str, identity: &str) -> Grant {
+    Grant {
+        identity: identity.into(),
+        room: room.into(),
+        room_join: true,
+        can_publish: true,
+        can_subscribe: true,
+        can_publish_data: true,
+        ..Grant::default()
+    }
+}
 
 /// What a client does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -17,6 +17,8 @@ use roomd::server::api;
 use roomd::server::signal::{self, Config, Handle};
 use roomd::store::Store;
 
+pub use client::grant;
+
 /// The server of one test; stops when dropped.
 pub struct RoomServer {
     pub address: SocketAddr,
@@ -87,18 +89,6 @@ impl RoomServer {
 impl Drop for RoomServer {
     fn drop(&mut self) {
         self.shutdown.cancel();
-    }
-}
-
-pub fn grant(room: &str, identity: &str) -> Grant {
-    Grant {
-        identity: identity.into(),
-        room: room.into(),
-        room_join: true,
-        can_publish: true,
-        can_subscribe: true,
-        can_publish_data: true,
-        ..Grant::default()
     }
 }
 

@@ -19,6 +19,8 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 pub use serve::Listening;
+#[cfg(any(test, fuzzing))]
+pub(super) use serve::read_csr;
 use tokens::Tokens;
 pub use tokens::{Minted, TokenWish};
 

@@ -78,9 +78,7 @@ impl EnrollServer {
                 format!("fleet {:?}: this server enrols into {:?}", request.fleet, self.settings.fleet);
             return Err((StatusCode::FORBIDDEN, "wrong_fleet", message));
         }
-        // Its signature is checked: whoever asks has the key. What else it wishes for does not count.
-        let csr = CertificateSigningRequestParams::from_pem(&request.csr)
-            .map_err(|error| bad(format!("csr: {error}")))?;
+        let csr = read_csr(&request.csr).map_err(bad)?;
         let fingerprint = sha256_hex(&csr.public_key.subject_public_key_info());
         let issue = || {
             authority::make_client(&self.authority, &request.box_id, &csr.public_key, now())
@@ -103,6 +101,11 @@ impl EnrollServer {
             mqtt: broker,
         })
     }
+}
+
+/// Its signature is checked: whoever asks has the key. What else it wishes for does not count.
+pub(in crate::provision) fn read_csr(pem: &str) -> Result<CertificateSigningRequestParams, String> {
+    CertificateSigningRequestParams::from_pem(pem).map_err(|error| format!("csr: {error}"))
 }
 
 fn refusal(refused: Refused) -> (StatusCode, &'static str, String) {

@@ -8,7 +8,6 @@ pub mod client;
 pub mod frame;
 pub mod gzip;
 pub mod join_request;
-pub mod tls;
 pub mod url;
 
 /// The messages themselves, as published by LiveKit.

@@ -29,6 +29,8 @@ use crate::store::{Store, StoreError};
 use guard::Rates;
 
 pub use rest::document;
+#[cfg(any(test, fuzzing))]
+pub(crate) use whip::read_sdp;
 
 /// What the calls need.
 #[derive(Clone)]

@@ -1,19 +1,14 @@
-//! One POST: a connection of its own, no redirects, only the status matters.
+//! One POST of which only the answer's status matters.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::{Request, StatusCode, header};
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
+use axum::http::{Method, StatusCode, header};
 use rustls::ClientConfig;
-use rustls::pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
 
 use super::url::WebhookUrl;
+use crate::https;
 
 /// Longest time for all of it.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -24,23 +19,14 @@ pub(super) enum Failure {
     /// The URL is none (any more).
     #[error("no URL that webhooks can go to")]
     Address,
-    /// No connection.
-    #[error("connecting: {0}")]
-    Connect(std::io::Error),
-    /// The host's name fits no certificate.
-    #[error("the host's name: {0}")]
-    Name(rustls::pki_types::InvalidDnsNameError),
-    /// Not HTTP, or broken off.
-    #[error("HTTP: {0}")]
-    Http(#[from] hyper::Error),
-    /// The request cannot be put together.
-    #[error("the request: {0}")]
-    Request(#[from] axum::http::Error),
+    /// There is no answer.
+    #[error(transparent)]
+    Https(#[from] https::Failure),
     /// Answered, but not by a 2xx.
     #[error("answered {0}")]
     Status(StatusCode),
     /// Too slow.
-    #[error("no answer within 10 s")]
+    #[error("no answer within {} s", TIMEOUT.as_secs())]
     Timeout,
 }
 
@@ -51,40 +37,20 @@ pub(super) async fn post(
     authorization: &str,
     body: String,
 ) -> Result<(), Failure> {
-    let request = Request::post(url.path_and_query())
-        .header(header::HOST, url.authority())
-        .header(header::USER_AGENT, concat!("roomd/", env!("CARGO_PKG_VERSION")))
-        .header(header::CONTENT_TYPE, "application/webhook+json")
-        .header(header::CONTENT_LENGTH, body.len())
+    let to = (url.authority(), url.path_and_query());
+    let request = https::request(Method::POST, to, ("application/webhook+json", body.len() as u64))
         .header(header::AUTHORIZATION, authorization)
-        .body(Body::from(body))?;
+        .body(Body::from(body))
+        .map_err(https::Failure::Request)?;
     let sending = async {
-        let tcp = TcpStream::connect((url.host(), url.port())).await.map_err(Failure::Connect)?;
-        if !url.tls() {
-            return exchange(tcp, request).await;
-        }
-        let name = ServerName::try_from(url.host().to_owned()).map_err(Failure::Name)?;
-        let encrypted = TlsConnector::from(Arc::clone(tls)).connect(name, tcp).await;
-        exchange(encrypted.map_err(Failure::Connect)?, request).await
-    };
-    tokio::time::timeout(TIMEOUT, sending).await.unwrap_or(Err(Failure::Timeout))
-}
-
-async fn exchange(
-    stream: impl AsyncRead + AsyncWrite + Unpin + Send,
-    request: Request<Body>,
-) -> Result<(), Failure> {
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    let answering = sender.send_request(request);
-    tokio::pin!(answering, connection);
-    let response = tokio::select! {
-        response = &mut answering => response?,
-        ended = &mut connection => {
-            ended?;
-            answering.await?
+        let tcp = https::connect(url.host(), url.port()).await?;
+        match url.tls() {
+            true => https::exchange(https::encrypt(tcp, url.host(), tls).await?, request, 0).await,
+            false => https::exchange(tcp, request, 0).await,
         }
     };
-    match response.status() {
+    let answer = tokio::time::timeout(TIMEOUT, sending).await.map_err(|_| Failure::Timeout)??;
+    match answer.status() {
         status if status.is_success() => Ok(()),
         status => Err(Failure::Status(status)),
     }

@@ -13,8 +13,8 @@ use tracing::{debug, error, warn};
 use super::post::{Failure, post};
 use super::{WebhookUrl, lanes, ms};
 use crate::base::{Shutdown, clock};
+use crate::https::tls;
 use crate::room::token::Keys;
-use crate::rtc::signal::tls;
 use crate::store::{Store, StoreError, WebhookRow};
 
 /// How long a message's token is good.

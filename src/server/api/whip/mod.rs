@@ -215,3 +215,25 @@ impl From<PatchFailure> for Refusal {
 fn unprocessable(message: String) -> Refusal {
     Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, "bad_request", message)
 }
+
+/// What a client of either kind says by SDP: its offer, and the body of a PATCH. Also stands for an answer of ours.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn read_sdp(offer: &str, patch: &str) {
+    let codecs = crate::rtc::sfu::Codecs::default();
+    let grant = Grant { can_publish: true, can_subscribe: true, ..Grant::default() };
+    for way in [Way::Publish, Way::Watch] {
+        if let Ok(checked) = offer::check(offer, way, &codecs, &grant) {
+            let _ = checked.refused_by(patch);
+        }
+    }
+    let known = fragment::credentials(offer).ok().flatten();
+    for text in [offer, patch] {
+        let _ = fragment::of_answer(text);
+        let Ok(read) = fragment::parse(text) else { continue };
+        if let Ok(fragment::Purpose::Restart(new)) = fragment::purpose(Some("*"), "", known.as_ref(), read) {
+            let again = fragment::with_credentials(offer, &new);
+            assert_eq!(again.lines().count(), offer.lines().count());
+            assert!(known.is_none() || fragment::credentials(&again) == Ok(Some(new)));
+        }
+    }
+}
