@@ -64,7 +64,7 @@ pub fn rtp(bytes: &[u8]) {
         }
         let packet = packet.incoming(layering, sequence, timestamp, now);
         route.arrived(&packet);
-        route.forward(&[packet], |_, _, _| {});
+        route.forward(&[packet], |_, copies| copies.for_each(drop));
         route.keyframe_needed(|to| to % 2 == what % 2);
         route.refresh(now);
         let _ = (route.take_keyframe_requests(now), route.dynacast(now));

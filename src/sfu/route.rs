@@ -177,19 +177,16 @@ impl<T: PartialEq> Route<T> {
         began
     }
 
-    /// Hands packets, in the order of their arrival, to everyone who gets a copy: all of them to one, then to the next,
-    /// so that what one subscriber needs is in the processor's caches once for all of them.
-    pub fn forward<P: AsRef<Incoming>>(
+    /// Hands packets, in the order of their arrival, to everyone who gets copies: all of them to one subscriber, then to
+    /// the next, so that what one needs is in the processor's caches once for all of them.
+    pub fn forward<'a, P: AsRef<Incoming>>(
         &mut self,
-        packets: &[P],
-        mut send: impl FnMut(&mut T, &P, Outgoing),
+        packets: &'a [P],
+        mut send: impl FnMut(&mut T, &mut dyn Iterator<Item = (&'a P, Outgoing)>),
     ) {
-        for subscriber in self.subscribers.iter_mut().filter(|subscriber| subscriber.ready) {
-            for packet in packets {
-                if let Some(out) = subscriber.forwarder.forward(packet.as_ref()) {
-                    send(&mut subscriber.to, packet, out);
-                }
-            }
+        for Subscriber { to, forwarder, .. } in self.subscribers.iter_mut().filter(|to| to.ready) {
+            let copy = |packet: &'a P| Some((packet, forwarder.forward(packet.as_ref())?));
+            send(to, &mut packets.iter().filter_map(copy));
         }
     }
 

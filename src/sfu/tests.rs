@@ -72,7 +72,7 @@ fn ready_route() -> Route<u32> {
 fn send(route: &mut Route<u32>, packet: Incoming) -> Option<Outgoing> {
     let mut copy = None;
     route.arrived(&packet);
-    route.forward(&[packet], |_, _, out| copy = Some(out));
+    route.forward(&[packet], |_, copies| copy = copies.last().map(|(_, out)| out));
     copy
 }
 
@@ -230,7 +230,7 @@ fn a_hundred_subscribers_asking_make_one_keyframe_request_per_half_second() {
     for ms in (0..3000u64).step_by(10) {
         let packet = Incoming { arrival: at(ms), ..publisher.packet(Layer::Full, ms / 33, 0, ms == 0) };
         route.arrived(&packet);
-        route.forward(&[packet], |_, _, _| {});
+        route.forward(&[packet], |_, copies| copies.for_each(drop));
         route.refresh(at(ms));
         for to in 0..100 {
             route.keyframe_needed(|t| *t == to);

@@ -147,24 +147,27 @@ impl Engine {
     /// The packets of one track. No allocation here: the payload is shared.
     fn forward(&mut self, track: u64) {
         let Some(Track { route, waiting, .. }) = self.tracks.get_mut(&track) else { return };
-        let (endpoints, watches, at) = (&mut self.endpoints, &mut self.watches, self.at);
-        let (video, mut copies) = (route.is_video(), 0);
-        route.forward(waiting, |to, packet, out| {
-            let Some(pt) = to.payload_type(endpoints, &packet.params) else { return };
-            let Some(out) = watching::in_turn(watches, to, video, out, at) else { return };
-            let payload = packet.payload.clone();
-            let copy = RtpWrite::new(pt, out.sequence.into(), out.timestamp, packet.captured, payload)
-                .marker(packet.marker || out.ends_picture)
-                .nackable(video)
-                .ext_vals(with_delay(packet.extensions.clone(), to.hold_back));
-            let copy = match packet.vp8.zip(out.picture).and_then(|(vp8, ids)| patch(&vp8, ids)) {
-                Some(patch) => copy.vp8_patch(patch),
-                None => copy,
-            };
-            copies += u64::from(endpoints.write(to.connection, to.ssrc, copy));
+        let (endpoints, watches, now, at) = (&mut self.endpoints, &mut self.watches, self.now, self.at);
+        let (video, mut sent) = (route.is_video(), 0);
+        route.forward(waiting, |to, copies| {
+            for (packet, out) in copies {
+                let Some(pt) = to.payload_type(endpoints, &packet.params) else { continue };
+                let Some(out) = watching::in_turn(watches, to, video, out, at) else { continue };
+                let payload = packet.payload.clone();
+                let copy = RtpWrite::new(pt, out.sequence.into(), out.timestamp, packet.captured, payload)
+                    .marker(packet.marker || out.ends_picture)
+                    .nackable(video)
+                    .ext_vals(with_delay(packet.extensions.clone(), to.hold_back));
+                let copy = match packet.vp8.zip(out.picture).and_then(|(vp8, ids)| patch(&vp8, ids)) {
+                    Some(patch) => copy.vp8_patch(patch),
+                    None => copy,
+                };
+                sent += u64::from(endpoints.write(to.connection, to.ssrc, copy));
+            }
+            endpoints.flush_one(to.connection, now);
         });
         waiting.clear();
-        self.outlets.counters.packets_forwarded.fetch_add(copies, Ordering::Relaxed);
+        self.outlets.counters.packets_forwarded.fetch_add(sent, Ordering::Relaxed);
     }
 
     /// Notes how loud a packet of sound is. False: others of its room are louder, it is not passed on.

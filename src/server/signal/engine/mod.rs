@@ -70,10 +70,6 @@ const TICK: Duration = Duration::from_millis(100);
 const REQUESTS_A_TURN: usize = 32;
 /// Batches received before the timers are looked at again.
 const BATCHES_A_TURN: usize = 8;
-/// After packets the thread rests this long (the runtime's timers make it 1 to 2 ms), so that what arrives meanwhile is
-/// taken and sent together: a picture comes as several packets, and one at a time each would cost a wake and its own
-/// system calls. A packet after a pause goes out at once.
-const GATHER: Duration = Duration::from_millis(1);
 
 /// Where the engine tells the rest of the process.
 pub(super) struct Outlets {
@@ -199,9 +195,7 @@ impl Engine {
                 () = shutdown.cancelled() => break,
             }
             self.turn();
-            if self.work() {
-                tokio::time::sleep(GATHER).await;
-            }
+            self.work();
         }
         self.stop();
         drop(ManuallyDrop::into_inner(pulse));
@@ -212,14 +206,12 @@ impl Engine {
         self.at = clock::media_at(self.now);
     }
 
-    /// Receives, drives timers, forwards, sends. Whether packets came.
-    fn work(&mut self) -> bool {
-        let mut received = false;
+    /// Receives, drives timers, forwards, sends.
+    fn work(&mut self) {
         for _ in 0..BATCHES_A_TURN {
             if !self.endpoints.receive(self.now) {
                 break;
             }
-            received = true;
             self.react();
         }
         self.endpoints.expire(self.now);
@@ -234,7 +226,6 @@ impl Engine {
         self.react();
         self.forward_all();
         self.endpoints.flush(self.now);
-        received
     }
 
     fn react(&mut self) {
