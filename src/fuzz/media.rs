@@ -63,7 +63,9 @@ pub fn rtp(bytes: &[u8]) {
             (subscriber.ready, subscriber.ceiling) = (what & 0x10 == 0, Layer::ALL[usize::from(*ids) % 3]);
             subscriber.paused = what & 0x20 == 0x20;
         }
-        route.forward(&packet.incoming(layering, sequence, timestamp, now), |_, _| {});
+        let packet = packet.incoming(layering, sequence, timestamp, now);
+        route.arrived(&packet);
+        route.forward(&[packet], |_, copies| copies.for_each(drop));
         route.keyframe_needed(|to| to % 2 == what % 2);
         route.refresh(now);
         let _ = (route.take_keyframe_requests(now), route.dynacast(now));

@@ -34,6 +34,12 @@ pub struct Incoming {
     pub arrival: MediaTime,
 }
 
+impl AsRef<Incoming> for Incoming {
+    fn as_ref(&self) -> &Incoming {
+        self
+    }
+}
+
 /// The numbers that a subscriber's copy carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outgoing {

@@ -166,12 +166,9 @@ impl<T: PartialEq> Route<T> {
         self.subscribers.len() != before
     }
 
-    /// Hands a packet to everyone who gets a copy. True when its layer has just begun to arrive: a moment to
-    /// call [`Route::refresh`].
-    pub fn forward(&mut self, packet: &Incoming, mut send: impl FnMut(&mut T, Outgoing)) -> bool {
-        if self.muted {
-            return false;
-        }
+    /// Notes that a packet has arrived; then it may be forwarded. True when its layer has just begun to arrive: call
+    /// [`Route::refresh`], so that whoever waits for this layer gets it from this packet on.
+    pub fn arrived(&mut self, packet: &Incoming) -> bool {
         let source = &mut self.sources[packet.layer.index()];
         let began = source.seen.is_none_or(|at| packet.arrival.since(at) >= SILENT_AFTER);
         source.seen = Some(packet.arrival);
@@ -180,12 +177,20 @@ impl<T: PartialEq> Route<T> {
             let asked = asked(self.layering, packet.layer);
             self.sources[asked.index()].keyframes.keyframe_sent(packet.arrival);
         }
-        for subscriber in self.subscribers.iter_mut().filter(|subscriber| subscriber.ready) {
-            if let Some(out) = subscriber.forwarder.forward(packet) {
-                send(&mut subscriber.to, out);
-            }
-        }
         began
+    }
+
+    /// Hands packets, in the order of their arrival, to everyone who gets copies: all of them to one subscriber, then to
+    /// the next, so that what one needs is in the processor's caches once for all of them.
+    pub fn forward<'a, P: AsRef<Incoming>>(
+        &mut self,
+        packets: &'a [P],
+        mut send: impl FnMut(&mut T, &mut dyn Iterator<Item = (&'a P, Outgoing)>),
+    ) {
+        for Subscriber { to, forwarder, .. } in self.subscribers.iter_mut().filter(|to| to.ready) {
+            let copy = |packet: &'a P| Some((packet, forwarder.forward(packet.as_ref())?));
+            send(to, &mut packets.iter().filter_map(copy));
+        }
     }
 
     /// A packet was left out on purpose: the next that is sent follows on the last one without a gap.

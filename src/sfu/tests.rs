@@ -71,7 +71,8 @@ fn ready_route() -> Route<u32> {
 
 fn send(route: &mut Route<u32>, packet: Incoming) -> Option<Outgoing> {
     let mut copy = None;
-    route.forward(&packet, |_, out| copy = Some(out));
+    route.arrived(&packet);
+    route.forward(&[packet], |_, copies| copy = copies.last().map(|(_, out)| out));
     copy
 }
 
@@ -228,7 +229,8 @@ fn a_hundred_subscribers_asking_make_one_keyframe_request_per_half_second() {
     let mut granted = 0;
     for ms in (0..3000u64).step_by(10) {
         let packet = Incoming { arrival: at(ms), ..publisher.packet(Layer::Full, ms / 33, 0, ms == 0) };
-        route.forward(&packet, |_, _| {});
+        route.arrived(&packet);
+        route.forward(&[packet], |_, copies| copies.for_each(drop));
         route.refresh(at(ms));
         for to in 0..100 {
             route.keyframe_needed(|t| *t == to);
@@ -269,7 +271,7 @@ fn a_wanted_layer_that_does_not_arrive_keeps_the_smaller_ones_on() {
     let packet = |ms| Incoming { arrival: at(ms), ..publisher.packet(Layer::Full, 0, 0, true) };
     let mut last = None;
     for ms in (0..8000).step_by(100) {
-        route.forward(&packet(ms), |_, _| {});
+        route.arrived(&packet(ms));
         last = route.dynacast(at(ms)).or(last);
     }
     assert_eq!(last, Some([false, false, true]));

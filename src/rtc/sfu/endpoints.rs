@@ -239,13 +239,18 @@ impl Endpoints {
 
     /// Sends what was given to connections since the last time.
     pub fn flush(&mut self, now: Instant) {
-        let Endpoints { sockets, connections, timers, events, traffic, dirty, .. } = self;
-        for key in dirty.drain(..) {
-            if let Some(connection) = connections.get_mut(&key) {
-                connection.dirty = false;
-                connection.run(key, now, sockets, events, traffic);
-                timers.hasten(key, &mut connection.timer, connection.wake_at);
-            }
+        let mut dirty = std::mem::take(&mut self.dirty);
+        dirty.drain(..).for_each(|key| self.flush_one(key, now));
+        self.dirty = dirty;
+    }
+
+    /// Sends what was given to one connection since the last time.
+    pub fn flush_one(&mut self, key: ConnectionKey, now: Instant) {
+        let Endpoints { sockets, connections, timers, events, traffic, .. } = self;
+        if let Some(connection) = connections.get_mut(&key).filter(|connection| connection.dirty) {
+            connection.dirty = false;
+            connection.run(key, now, sockets, events, traffic);
+            timers.hasten(key, &mut connection.timer, connection.wake_at);
         }
     }
 

@@ -1,7 +1,8 @@
 //! Packets, keyframes, layers, speakers.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use str0m::format::{Codec, PayloadParams};
 use str0m::media::{MediaTime as RtpTime, Mid, Pt, Rid};
@@ -37,6 +38,26 @@ pub(super) struct Track {
     /// How long viewers shall hold it back, from and to.
     pub playout_delay: Option<(Duration, Duration)>,
     pub route: Route<Destination>,
+    /// What has arrived and is not forwarded yet; empty but within a turn of the engine.
+    pub waiting: Vec<Waiting>,
+}
+
+/// A publisher's packet, as far as its copies need it.
+pub(super) struct Waiting {
+    incoming: Incoming,
+    payload: Arc<[u8]>,
+    marker: bool,
+    extensions: ExtensionValues,
+    /// When it was captured, by our clock.
+    captured: Instant,
+    params: PayloadParams,
+    vp8: Option<Vp8Descriptor>,
+}
+
+impl AsRef<Incoming> for Waiting {
+    fn as_ref(&self) -> &Incoming {
+        &self.incoming
+    }
 }
 
 /// Where a subscriber's copies go.
@@ -80,7 +101,7 @@ impl Destination {
 }
 
 impl Engine {
-    /// One packet of a publisher, to everyone who gets it. No allocation here: the payload is shared.
+    /// One packet of a publisher; see [`Engine::forward_all`].
     pub(super) fn packet(&mut self, key: MemberKey, packet: RtpPacket) {
         let Some(stream) = self.stream(key, packet.header.ssrc, packet.header.payload_type) else { return };
         Counters::one(&self.outlets.counters.packets_received);
@@ -94,35 +115,59 @@ impl Engine {
         else {
             return;
         };
-        let (video, codec) = (track.route.is_video(), stream.params.spec().codec);
+        if track.route.is_muted() {
+            return;
+        }
+        let codec = stream.params.spec().codec;
         let vp8 = (codec == Codec::Vp8).then(|| Vp8Descriptor::parse(&packet.payload).ok()).flatten();
         let incoming = incoming(&packet, &stream, vp8.as_ref(), track.route.layering(), self.at);
-        let (rate, report) = (track.route.rate(), incoming.report);
-        let captured = member.clock.capture_time(header.timestamp, report, rate, self.at);
-        let wallclock = clock::instant_of(captured);
-        let playout_delay = track.playout_delay.filter(|_| video);
+        let rate = track.route.rate();
+        let captured = member.clock.capture_time(header.timestamp, incoming.report, rate, self.at);
+        let playout_delay = track.playout_delay.filter(|_| track.route.is_video());
+        if track.waiting.is_empty() {
+            self.waiting.push(stream.track);
+        }
         let extensions = passed_on(&header.ext_vals, codec, playout_delay);
-        let (endpoints, watches, at) = (&mut self.endpoints, &mut self.watches, self.at);
-        let mut copies = 0;
-        let began = track.route.forward(&incoming, |to, out| {
-            let Some(pt) = to.payload_type(endpoints, &stream.params) else { return };
-            let Some(out) = watching::in_turn(watches, to, video, out, at) else { return };
-            let copy =
-                RtpWrite::new(pt, out.sequence.into(), out.timestamp, wallclock, packet.payload.clone())
-                    .marker(header.marker || out.ends_picture)
-                    .nackable(video)
-                    .ext_vals(with_delay(extensions.clone(), to.hold_back));
-            let copy = match vp8.zip(out.picture).and_then(|(vp8, ids)| patch(&vp8, ids)) {
-                Some(patch) => copy.vp8_patch(patch),
-                None => copy,
-            };
-            copies += u64::from(endpoints.write(to.connection, to.ssrc, copy));
-        });
-        self.outlets.counters.packets_forwarded.fetch_add(copies, Ordering::Relaxed);
-        if began {
+        let (marker, captured, params) = (header.marker, clock::instant_of(captured), stream.params);
+        let payload = packet.payload;
+        track.waiting.push(Waiting { incoming, payload, marker, extensions, captured, params, vp8 });
+        if track.route.arrived(&incoming) {
             track.route.refresh(self.at);
             self.ask_for_keyframes();
         }
+    }
+
+    /// Gives what has arrived to everyone who gets it.
+    pub(super) fn forward_all(&mut self) {
+        let mut tracks = std::mem::take(&mut self.waiting);
+        tracks.drain(..).for_each(|track| self.forward(track));
+        self.waiting = tracks;
+    }
+
+    /// The packets of one track. No allocation here: the payload is shared.
+    fn forward(&mut self, track: u64) {
+        let Some(Track { route, waiting, .. }) = self.tracks.get_mut(&track) else { return };
+        let (endpoints, watches, now, at) = (&mut self.endpoints, &mut self.watches, self.now, self.at);
+        let (video, mut sent) = (route.is_video(), 0);
+        route.forward(waiting, |to, copies| {
+            for (packet, out) in copies {
+                let Some(pt) = to.payload_type(endpoints, &packet.params) else { continue };
+                let Some(out) = watching::in_turn(watches, to, video, out, at) else { continue };
+                let payload = packet.payload.clone();
+                let copy = RtpWrite::new(pt, out.sequence.into(), out.timestamp, packet.captured, payload)
+                    .marker(packet.marker || out.ends_picture)
+                    .nackable(video)
+                    .ext_vals(with_delay(packet.extensions.clone(), to.hold_back));
+                let copy = match packet.vp8.zip(out.picture).and_then(|(vp8, ids)| patch(&vp8, ids)) {
+                    Some(patch) => copy.vp8_patch(patch),
+                    None => copy,
+                };
+                sent += u64::from(endpoints.write(to.connection, to.ssrc, copy));
+            }
+            endpoints.flush_one(to.connection, now);
+        });
+        waiting.clear();
+        self.outlets.counters.packets_forwarded.fetch_add(sent, Ordering::Relaxed);
     }
 
     /// Notes how loud a packet of sound is. False: others of its room are louder, it is not passed on.
@@ -146,7 +191,11 @@ impl Engine {
         let heard =
             self.loudest.get_mut(room).is_none_or(|loudest| loudest.hears(track, minus_dbov, self.at));
         if !heard {
-            track_of.route.interrupt();
+            // What was heard before goes first.
+            self.forward(track);
+            if let Some(track) = self.tracks.get_mut(&track) {
+                track.route.interrupt();
+            }
         }
         heard
     }

@@ -89,6 +89,8 @@ pub(super) struct Engine {
     members: HashMap<MemberKey, Member>,
     owners: HashMap<ConnectionKey, (MemberKey, Role)>,
     tracks: HashMap<u64, Track>,
+    /// Those of which packets wait to be forwarded.
+    waiting: Vec<u64>,
     /// Of those who watch whatever stands out.
     watches: HashMap<MemberKey, Watch>,
     speakers: HashMap<String, Speakers<MemberKey>>,
@@ -147,6 +149,7 @@ impl Engine {
             members: HashMap::new(),
             owners: HashMap::new(),
             tracks: HashMap::new(),
+            waiting: Vec::new(),
             watches: HashMap::new(),
             speakers: HashMap::new(),
             loudest: HashMap::new(),
@@ -213,10 +216,10 @@ impl Engine {
                 break;
             }
             self.react();
-            self.endpoints.flush(self.now);
         }
         self.endpoints.expire(self.now);
         self.react();
+        self.forward_all();
         if self.next_tick <= self.now {
             self.next_tick = self.now + TICK;
             self.upkeep();
@@ -224,6 +227,7 @@ impl Engine {
         // Sending may make events, and they more to send; what is left waits for the next turn.
         self.endpoints.flush(self.now);
         self.react();
+        self.forward_all();
         self.endpoints.flush(self.now);
     }
 

@@ -163,6 +163,7 @@ impl Engine {
             stream,
             playout_delay,
             route,
+            waiting: Vec::new(),
         };
         self.tracks.insert(track, new);
         if let Some(participant) = self.rooms.get_mut(&room).and_then(|r| r.participant_mut(key)) {
