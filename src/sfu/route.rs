@@ -169,6 +169,9 @@ impl<T: PartialEq> Route<T> {
     /// Notes that a packet has arrived; then it may be forwarded. True when its layer has just begun to arrive: call
     /// [`Route::refresh`], so that whoever waits for this layer gets it from this packet on.
     pub fn arrived(&mut self, packet: &Incoming) -> bool {
+        if self.muted {
+            return false;
+        }
         let source = &mut self.sources[packet.layer.index()];
         let began = source.seen.is_none_or(|at| packet.arrival.since(at) >= SILENT_AFTER);
         source.seen = Some(packet.arrival);
@@ -187,7 +190,8 @@ impl<T: PartialEq> Route<T> {
         packets: &'a [P],
         mut send: impl FnMut(&mut T, &mut dyn Iterator<Item = (&'a P, Outgoing)>),
     ) {
-        for Subscriber { to, forwarder, .. } in self.subscribers.iter_mut().filter(|to| to.ready) {
+        let subscribers = self.subscribers.iter_mut().filter(|to| to.ready && !self.muted);
+        for Subscriber { to, forwarder, .. } in subscribers {
             let copy = |packet: &'a P| Some((packet, forwarder.forward(packet.as_ref())?));
             send(to, &mut packets.iter().filter_map(copy));
         }

@@ -115,9 +115,6 @@ impl Engine {
         else {
             return;
         };
-        if track.route.is_muted() {
-            return;
-        }
         let codec = stream.params.spec().codec;
         let vp8 = (codec == Codec::Vp8).then(|| Vp8Descriptor::parse(&packet.payload).ok()).flatten();
         let incoming = incoming(&packet, &stream, vp8.as_ref(), track.route.layering(), self.at);
