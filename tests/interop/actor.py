@@ -12,6 +12,8 @@ import sys
 import numpy as np
 from livekit import rtc
 
+from leaving import run
+
 RATE = 48_000
 SOURCES = {rtc.TrackSource.SOURCE_CAMERA: "camera", rtc.TrackSource.SOURCE_MICROPHONE: "microphone",
            rtc.TrackSource.SOURCE_SCREENSHARE: "screen"}
@@ -155,4 +157,4 @@ async def main():
     await actor.room.disconnect()
 
 
-asyncio.run(main())
+run(main)

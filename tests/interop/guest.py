@@ -11,6 +11,8 @@ import sys
 import numpy as np
 from livekit import rtc
 
+from leaving import run
+
 TONE_HZ, RATE = 1000, 48_000
 
 
@@ -124,4 +126,4 @@ async def main():
     await room.disconnect()
 
 
-asyncio.run(main())
+run(main)

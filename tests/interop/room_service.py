@@ -10,6 +10,8 @@ import numpy as np
 from livekit import api, rtc
 from livekit.protocol import models, room as requests
 
+from leaving import run
+
 HTTP, WS, HOST, ANNA, BERT, GUEST = sys.argv[1:7]
 KEY, SECRET = "devkey", "0123456789abcdef0123456789abcdef"
 CAMERA = rtc.TrackSource.SOURCE_CAMERA
@@ -230,4 +232,4 @@ async def main():
     print(json.dumps(seen))
 
 
-asyncio.run(main())
+run(main)

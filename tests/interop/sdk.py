@@ -8,6 +8,8 @@ import sys
 import numpy as np
 from livekit import rtc
 
+from leaving import run
+
 URL, TOKEN_A, TOKEN_B = sys.argv[1:4]
 WIDTH, HEIGHT = 640, 360
 
@@ -108,4 +110,4 @@ async def main():
     print(json.dumps(seen))
 
 
-asyncio.run(main())
+run(main)
