@@ -24,6 +24,9 @@ from livekit import api, rtc
 
 from box_config import CONFIG
 
+sys.path.append(str(Path(__file__).resolve().parent.parent / "tests/interop"))
+from leaving import run  # noqa: E402
+
 ROOMD, SOURCE, SECONDS = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 STARTS, WINDOWS = 20, ("call", "call_and_recording") * 2
 
@@ -254,4 +257,4 @@ async def main():
         print(json.dumps(result, indent=1))
 
 
-asyncio.run(main())
+run(main)
